@@ -1,0 +1,5 @@
+//! The persistent client.
+
+mod handle;
+
+pub use handle::{Client, Drive, Sent};

@@ -1,0 +1,154 @@
+//! What a user can choose, with the same names in every language.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a client is made from. Start with [`Config::new`] and change
+/// what you need.
+///
+/// ```
+/// use std::time::Duration;
+/// let mut config = longwire::Config::new("wss://feed.example/ticks");
+/// config.subprotocols.push("ticks.v2".into());
+/// config.connect_timeout = Duration::from_secs(3);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// `ws://host[:port]/path?query` or `wss://…`.
+    pub url: String,
+    /// Additional request headers, in order. The headers that make the
+    /// handshake (`Host`, `Upgrade`, `Connection`, `Sec-WebSocket-*`) cannot
+    /// be given here, but `Host` may be replaced.
+    pub headers: Vec<(String, String)>,
+    /// Subprotocols to offer, most wanted first; no two alike.
+    pub subprotocols: Vec<String>,
+    /// The `Origin` header; none by default, as this is no browser.
+    pub origin: Option<String>,
+    /// Certificates and names, for `wss:`.
+    pub tls: Tls,
+    /// For one attempt: name lookup, TCP, TLS and the handshake. Default 10 s.
+    pub connect_timeout: Duration,
+    /// For the closing handshake, after which the TCP connection is dropped.
+    /// Default 10 s.
+    pub close_timeout: Duration,
+    /// Pings that prove that both directions live.
+    pub heartbeat: Heartbeat,
+    /// How to come back after a loss; `None` for a client that lives as long
+    /// as its first connection.
+    pub reconnect: Option<Reconnect>,
+    /// What a send does while the client is not connected.
+    pub offline: Offline,
+    /// The largest message accepted, in bytes. Default 64 MiB.
+    pub max_message_size: usize,
+    /// The most fragments one message may come in. Default 65,536.
+    pub max_fragments: u32,
+    /// The most bytes that wait to be sent, in all; one message is always
+    /// taken when nothing waits. Default 16 MiB.
+    pub send_buffer: usize,
+    /// The most bytes of messages that wait to be fetched; past it reading
+    /// stops. Default 16 MiB.
+    pub receive_buffer: usize,
+}
+
+impl Config {
+    /// The defaults, for `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Config {
+            url: url.into(),
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            origin: None,
+            tls: Tls::default(),
+            connect_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(10),
+            heartbeat: Heartbeat::default(),
+            reconnect: Some(Reconnect::default()),
+            offline: Offline::Queue,
+            max_message_size: 64 << 20,
+            max_fragments: 65_536,
+            send_buffer: 16 << 20,
+            receive_buffer: 16 << 20,
+        }
+    }
+}
+
+/// How the server proves who it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Tls {
+    /// A PEM file with the certificate authorities to trust instead of the
+    /// system's.
+    pub ca_file: Option<PathBuf>,
+    /// The same as PEM text; used together with `ca_file` if both are given.
+    pub ca_pem: Option<String>,
+    /// `false` accepts any certificate. Only for tests: anyone between the
+    /// client and the server can then read and change everything.
+    pub verify: bool,
+    /// The name the certificate must carry, and the name sent as SNI;
+    /// the URL's host by default.
+    pub server_name: Option<String>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Tls { ca_file: None, ca_pem: None, verify: true, server_name: None }
+    }
+}
+
+/// When to ping, and how long to wait for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Heartbeat {
+    /// Ping after nothing was received for this long; `None` for never.
+    /// Default 20 s.
+    pub interval: Option<Duration>,
+    /// The connection is lost if nothing comes back for this long after a
+    /// ping. Default 20 s.
+    pub timeout: Duration,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Heartbeat { interval: Some(Duration::from_secs(20)), timeout: Duration::from_secs(20) }
+    }
+}
+
+/// Exponential back-off with full jitter: the wait before attempt `n` is
+/// drawn between `min_delay` and `min(max_delay, min_delay × factorⁿ)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Reconnect {
+    /// The shortest wait. Default 250 ms.
+    pub min_delay: Duration,
+    /// The longest wait. Default 30 s.
+    pub max_delay: Duration,
+    /// How the upper bound grows. Default 2.
+    pub factor: f64,
+    /// Give up after so many failed attempts in a row; `None` for never.
+    pub max_attempts: Option<u32>,
+    /// A connection that lived this long starts the back-off anew. Default 5 s.
+    pub stable_after: Duration,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Reconnect {
+            min_delay: Duration::from_millis(250),
+            max_delay: Duration::from_secs(30),
+            factor: 2.0,
+            max_attempts: None,
+            stable_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a send does while the client is not connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Offline {
+    /// Keep the message, within `send_buffer`, and send it once connected.
+    #[default]
+    Queue,
+    /// Answer [`crate::ErrorKind::Offline`].
+    Refuse,
+}

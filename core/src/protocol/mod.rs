@@ -1,0 +1,1 @@
+//! RFC 6455 without sockets, clocks or threads.
