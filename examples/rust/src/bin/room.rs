@@ -92,7 +92,9 @@ fn talk(
             Ok(Told::Heard { .. }) if round_trips.len() == count => {}
             Ok(Told::Heard { number, at }) => {
                 let Some(since) = waiting.remove(&number) else {
-                    return Err(format!("message {number} came back twice or was never sent").into());
+                    return Err(
+                        format!("message {number} came back twice or was never sent").into()
+                    );
                 };
                 round_trips.push(at - since);
                 if round_trips.len() == count {
