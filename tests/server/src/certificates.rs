@@ -1,0 +1,187 @@
+//! Certificates made on the spot: a CA, a leaf for `localhost` and 127.0.0.1, a leaf for another name.
+//!
+//! The CA lives in files (`ca.pem`, `ca.key`), so that clients can be told to trust it and a server started again in the same
+//! directory keeps it. The leaf is written as well (`leaf.pem`, `leaf.key`), for other servers that tests put behind or in
+//! front of this one. All of it satisfies strict verifiers: CA flags and key usages, names in the subject alternative
+//! names, `serverAuth`, and a leaf validity below the 398 days that some of them allow.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+
+const CA_DAYS: i64 = 3650;
+const LEAF_DAYS: i64 = 396;
+
+/// The CA and the TLS configurations of both TLS ports.
+pub(crate) struct Certificates {
+    dir: Directory,
+    localhost: Arc<ServerConfig>,
+    other_name: Arc<ServerConfig>,
+}
+
+impl Certificates {
+    /// Makes what is missing in `dir`, or everything in a fresh directory that is removed at the end.
+    pub(crate) fn prepare(dir: Option<&Path>) -> Result<Self, String> {
+        let dir = Directory::open(dir)?;
+        let ca = authority(&dir.path)?;
+        let localhost = Leaf::issue(&ca, &["localhost", "127.0.0.1"])?;
+        write(&dir.path.join("leaf.pem"), &localhost.pem)?;
+        write_private(&dir.path.join("leaf.key"), &localhost.key.serialize_pem())?;
+        let other_name = Leaf::issue(&ca, &["other.example"])?;
+        Ok(Self {
+            dir,
+            localhost: localhost.server_config()?,
+            other_name: other_name.server_config()?,
+        })
+    }
+
+    /// The file clients are told to trust.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.dir.path.join("ca.pem")
+    }
+
+    /// For the port whose certificate says `localhost` and 127.0.0.1.
+    pub(crate) fn localhost(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.localhost)
+    }
+
+    /// For the port whose certificate says `other.example` and nothing else.
+    pub(crate) fn other_name(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.other_name)
+    }
+}
+
+/// Reads the CA of `dir`, or makes one there.
+fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, String> {
+    let (certificate_file, key_file) = (dir.join("ca.pem"), dir.join("ca.key"));
+    if certificate_file.exists() && key_file.exists() {
+        let pem = fs::read_to_string(&key_file)
+            .map_err(|error| format!("cannot read {}: {error}", key_file.display()))?;
+        let key = KeyPair::from_pem(&pem).map_err(|error| {
+            format!("{} should hold a PKCS#8 key in PEM: {error}", key_file.display())
+        })?;
+        // Name and key are all that an issuer is known by; the certificate itself need not be read.
+        return Ok(Issuer::new(authority_params(), key));
+    }
+    let key = generate_key()?;
+    let certificate = authority_params()
+        .self_signed(&key)
+        .map_err(|error| format!("cannot sign the CA certificate: {error}"))?;
+    write_private(&key_file, &key.serialize_pem())?;
+    write(&certificate_file, &certificate.pem())?;
+    Ok(Issuer::new(authority_params(), key))
+}
+
+fn authority_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "longwire test CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    (params.not_before, params.not_after) = validity(CA_DAYS);
+    params
+}
+
+struct Leaf {
+    der: CertificateDer<'static>,
+    pem: String,
+    key: KeyPair,
+}
+
+impl Leaf {
+    fn issue(ca: &Issuer<'static, KeyPair>, names: &[&str]) -> Result<Self, String> {
+        let failed = |error: rcgen::Error| {
+            format!("cannot make the certificate for {}: {error}", names.join(", "))
+        };
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
+        params.distinguished_name.push(DnType::CommonName, names[0].as_str());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = validity(LEAF_DAYS);
+        let key = generate_key()?;
+        let certificate = params.signed_by(&key, ca).map_err(failed)?;
+        Ok(Self { der: certificate.der().clone(), pem: certificate.pem(), key })
+    }
+
+    fn server_config(&self) -> Result<Arc<ServerConfig>, String> {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                builder.with_no_client_auth().with_single_cert(vec![self.der.clone()], key)
+            })
+            .map(Arc::new)
+            .map_err(|error| format!("cannot configure TLS: {error}"))
+    }
+}
+
+/// From a day ago, for clocks that are a little behind, for `days` in all.
+fn validity(days: i64) -> (OffsetDateTime, OffsetDateTime) {
+    let from = OffsetDateTime::now_utc() - Duration::days(1);
+    (from, from + Duration::days(days))
+}
+
+fn generate_key() -> Result<KeyPair, String> {
+    KeyPair::generate().map_err(|error| format!("cannot make a key: {error}"))
+}
+
+/// Where the files are; removed at the end when this process made it for itself.
+struct Directory {
+    path: PathBuf,
+    ours: bool,
+}
+
+impl Directory {
+    fn open(given: Option<&Path>) -> Result<Self, String> {
+        let (path, ours) = match given {
+            Some(path) => (path.to_owned(), false),
+            None => (
+                std::env::temp_dir().join(format!("longwire-test-server-{}", std::process::id())),
+                true,
+            ),
+        };
+        let failed = |error| format!("cannot use the directory {}: {error}", path.display());
+        fs::DirBuilder::new().recursive(!ours).mode(0o700).create(&path).map_err(failed)?;
+        let path = path.canonicalize().map_err(failed)?;
+        Ok(Self { path, ours })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.ours {
+            // Nothing can be done about a file that stays in the directory for temporary ones.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), String> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
