@@ -1,0 +1,477 @@
+//! One client on its loop: waking, fetching, sending, ending.
+//!
+//! Messages are fetched, decoded and handed to JavaScript inside the callback
+//! of the loop's own poll, on the loop's thread; sends go from JavaScript's
+//! thread to the socket. Nothing here takes a lock or waits.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+use std::rc::Rc;
+
+use longwire::{Client, Drive, Error, ErrorKind, MessageKind, Sent, State};
+use napi::bindgen_prelude::{ToNapiValue, Uint8Array, Unknown};
+use napi::sys;
+use napi_derive::napi;
+
+use crate::convert::Failure;
+use crate::host::{Host, Waking, uv_failure};
+use crate::js;
+use crate::uv::{self, Uv};
+use crate::watcher::{Wake, Watcher};
+
+/// Events in one wake; then other connections have their turn.
+const BUDGET: usize = 1024;
+/// The text buffer; what is longer is measured first.
+const TEXT: usize = 16 * 1024;
+
+/// What a client holds of JavaScript, from start to end.
+#[derive(Clone, Copy)]
+struct Held {
+    owner: sys::napi_ref,
+    texts: sys::napi_ref,
+    binary: sys::napi_ref,
+    event: sys::napi_ref,
+    context: sys::napi_async_context,
+}
+
+/// A client on its loop.
+pub(crate) struct Link {
+    id: u32,
+    client: Client,
+    fd: RawFd,
+    host: Rc<Host>,
+    held: Cell<Option<Held>>,
+    /// With [`Waking::Uv`], while the client lives.
+    poll: Cell<Option<uv::Handle>>,
+    owes: Cell<bool>,
+    held_back: Cell<bool>,
+    paused: Cell<bool>,
+    keeps: Cell<bool>,
+}
+
+impl Link {
+    /// Has the loop watch `client`. `values`: the receiver of the calls, and
+    /// the three functions.
+    pub(crate) fn start(
+        host: &Rc<Host>,
+        id: u32,
+        client: Client,
+        values: [sys::napi_value; 4],
+    ) -> Result<Rc<Link>, Failure> {
+        let fd = client.poll_fd().map_err(|error| Failure::new(&error))?;
+        let link = Rc::new(Link {
+            id,
+            client,
+            fd,
+            host: Rc::clone(host),
+            held: Cell::new(None),
+            poll: Cell::new(None),
+            owes: Cell::new(false),
+            held_back: Cell::new(false),
+            paused: Cell::new(false),
+            keeps: Cell::new(true),
+        });
+        match host.waking {
+            Waking::Uv(uv, at) => {
+                // SAFETY: this environment's loop, on its thread. The
+                // descriptor lives as long as the client, which the handle's
+                // count keeps until `on_poll_closed`.
+                let poll =
+                    unsafe { uv.poll(at, fd, Rc::as_ptr(&link).cast()) }.map_err(uv_failure)?;
+                std::mem::forget(Rc::clone(&link));
+                link.poll.set(Some(poll));
+                let code = uv.watch(poll, on_readable);
+                if code != 0 {
+                    link.release();
+                    return Err(uv_failure(code));
+                }
+            }
+            Waking::Function(function) => {
+                Watcher::get()
+                    .and_then(|watcher| watcher.watch(fd, Wake { function, client: id }))
+                    .map_err(|error| {
+                        Failure::resource(format!("cannot watch the connection: {error}"))
+                    })?;
+                host.keep(function, true);
+            }
+        }
+        let env = host.env;
+        let [owner, texts, binary, event] = values.map(|value| js::reference(env, value));
+        let mut context = ptr::null_mut();
+        // SAFETY: live values of this environment, on its thread.
+        unsafe {
+            let name = js::string(env, b"longwire").unwrap_or(ptr::null_mut());
+            sys::napi_async_init(env, values[0], name, &raw mut context);
+        }
+        link.held.set(Some(Held { owner, texts, binary, event, context }));
+        Ok(link)
+    }
+
+    pub(crate) fn env(&self) -> sys::napi_env {
+        self.host.env
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Fetches what is there, after a wake.
+    pub(crate) fn drive(self: &Rc<Self>) {
+        if self.held.get().is_none() {
+            return;
+        }
+        self.host.next_turn();
+        js::scoped(self.env(), || {
+            let mut batch = self.host.batch.take().unwrap_or_default();
+            let outcome = self.client.drive(BUDGET, &mut |event| batch.add(self, event));
+            batch.deliver(self);
+            self.host.batch.set(Some(batch));
+            self.host.flush();
+            match outcome {
+                Ok(Drive::Finished) => self.release(),
+                Ok(_) | Err(_) => self.rearm(),
+            }
+        });
+    }
+
+    fn rearm(&self) {
+        if let Waking::Function(_) = self.host.waking
+            && self.held.get().is_some()
+            && !self.paused.get()
+            && let Ok(watcher) = Watcher::get()
+        {
+            watcher.rearm(self.fd);
+        }
+    }
+
+    fn call(&self, function: impl FnOnce(&Held) -> sys::napi_ref, arguments: &[sys::napi_value]) {
+        // The user may have released the client in an earlier call of this wake.
+        let Some(held) = self.held.get() else { return };
+        let env = self.env();
+        js::call(
+            env,
+            held.context,
+            js::dereference(env, held.owner),
+            js::dereference(env, function(&held)),
+            arguments,
+        );
+    }
+
+    pub(crate) fn call_texts(&self, texts: &[sys::napi_value]) {
+        self.call(|held| held.texts, texts);
+    }
+
+    pub(crate) fn call_binary(&self, arguments: &[sys::napi_value]) {
+        self.call(|held| held.binary, arguments);
+    }
+
+    pub(crate) fn call_event(&self, arguments: &[sys::napi_value]) {
+        self.call(|held| held.event, arguments);
+    }
+
+    fn send(self: &Rc<Self>, kind: MessageKind, payload: &[u8]) -> longwire::Result<()> {
+        let held_back = self.client.send_in_turn(kind, payload)? == Sent::Deferred;
+        if !self.owes.replace(true) {
+            self.host.owe(self, held_back);
+        } else if held_back && !self.held_back.get() {
+            self.host.hold_loop();
+        }
+        self.held_back.set(self.held_back.get() | held_back);
+        Ok(())
+    }
+
+    /// The end of a turn in which something was sent.
+    pub(crate) fn flush(&self) {
+        self.owes.set(false);
+        self.held_back.set(false);
+        self.client.flush();
+    }
+
+    /// No event comes any more, and the loop is not kept alive.
+    pub(crate) fn release(&self) {
+        let Some(held) = self.held.take() else {
+            return self.unwatch();
+        };
+        self.host.forget(self.id);
+        self.client.release();
+        self.unwatch();
+        let env = self.env();
+        // SAFETY: made in `start`, and deleted once, as `held` was taken.
+        unsafe {
+            for reference in [held.owner, held.texts, held.binary, held.event] {
+                sys::napi_delete_reference(env, reference);
+            }
+            if !held.context.is_null() {
+                sys::napi_async_destroy(env, held.context);
+            }
+        }
+    }
+
+    fn unwatch(&self) {
+        match self.host.waking {
+            Waking::Uv(uv, _) => {
+                if let Some(poll) = self.poll.take() {
+                    self.host.close_handle(uv, poll, on_poll_closed);
+                }
+            }
+            Waking::Function(function) => {
+                if let Ok(watcher) = Watcher::get() {
+                    watcher.forget(self.fd);
+                }
+                self.set_keeps(false, function);
+            }
+        }
+    }
+
+    fn set_keeps(&self, keeps: bool, function: sys::napi_threadsafe_function) {
+        if self.keeps.replace(keeps) != keeps {
+            self.host.keep(function, keeps);
+        }
+    }
+
+    fn pause(&self, paused: bool) {
+        if self.held.get().is_none() || self.paused.replace(paused) == paused {
+            return;
+        }
+        match (self.host.waking, self.poll.get()) {
+            (Waking::Uv(uv, _), Some(poll)) if paused => uv.pause(poll, on_readable),
+            (Waking::Uv(uv, _), Some(poll)) => {
+                uv.watch(poll, on_readable);
+            }
+            (Waking::Function(_), _) => self.rearm(),
+            (Waking::Uv(..), None) => {}
+        }
+    }
+
+    fn keep_alive(&self, keep: bool) {
+        if self.held.get().is_none() {
+            return;
+        }
+        match (self.host.waking, self.poll.get()) {
+            (Waking::Uv(uv, _), Some(poll)) => uv.keep_alive(poll, keep),
+            (Waking::Function(function), _) => self.set_keeps(keep, function),
+            (Waking::Uv(..), None) => {}
+        }
+    }
+}
+
+unsafe extern "C" fn on_readable(raw: *mut c_void, _status: c_int, _events: c_int) {
+    let Some(uv) = Uv::find() else { return };
+    // SAFETY: the handle owns a count of its link until `on_poll_closed`; ours
+    // is one more, so that the link outlives this call.
+    let link = unsafe {
+        let link = uv.data(raw).cast::<Link>();
+        Rc::increment_strong_count(link);
+        Rc::from_raw(link)
+    };
+    link.drive();
+}
+
+unsafe extern "C" fn on_poll_closed(raw: *mut c_void) {
+    let Some(uv) = Uv::find() else { return };
+    // SAFETY: takes over the count that the handle owned; the handle is not
+    // used after this.
+    let link = unsafe { Rc::from_raw(uv.data(raw).cast::<Link>()) };
+    // SAFETY: this is the close callback.
+    unsafe { uv.free(raw) };
+    link.host.handle_closed();
+}
+
+/// `send(data)`, written by hand because it is the one call that counts.
+/// `undefined`, or the failure.
+unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut count = 1;
+    let mut argument = ptr::null_mut();
+    let mut data = ptr::null_mut();
+    let mut kind = 0;
+    // SAFETY: `data` is the link that the function owns a count of.
+    let link = unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &raw mut count,
+            &raw mut argument,
+            ptr::null_mut(),
+            &raw mut data,
+        );
+        sys::napi_typeof(env, argument, &raw mut kind);
+        std::mem::ManuallyDrop::new(Rc::from_raw(data.cast_const().cast::<Link>()))
+    };
+    let sent = if kind == sys::ValueType::napi_string {
+        send_text(&link, argument)
+    } else {
+        send_binary(&link, argument)
+    };
+    match sent {
+        Ok(()) => ptr::null_mut(),
+        // SAFETY: on the environment's thread, in the scope of this call.
+        Err(error) => unsafe {
+            Failure::to_napi_value(env, Failure::new(&error)).unwrap_or(ptr::null_mut())
+        },
+    }
+}
+
+fn send_text(link: &Rc<Link>, text: sys::napi_value) -> longwire::Result<()> {
+    let env = link.env();
+    let mut buffer = link.host.text.borrow_mut();
+    buffer.resize(TEXT, 0);
+    let mut length = 0;
+    // SAFETY: Node-API writes at most as many bytes as it is told of.
+    unsafe {
+        sys::napi_get_value_string_utf8(
+            env,
+            text,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            &raw mut length,
+        );
+    }
+    // A full buffer may lack the last character and the rest.
+    if length + 4 < TEXT {
+        return link.send(MessageKind::Text, &buffer[..length]);
+    }
+    // SAFETY: without a buffer the length is counted, which then fits.
+    let long = unsafe {
+        sys::napi_get_value_string_utf8(env, text, ptr::null_mut(), 0, &raw mut length);
+        let mut long = vec![0_u8; length + 1];
+        sys::napi_get_value_string_utf8(
+            env,
+            text,
+            long.as_mut_ptr().cast(),
+            long.len(),
+            &raw mut length,
+        );
+        long.truncate(length);
+        long
+    };
+    link.send(MessageKind::Text, &long)
+}
+
+fn send_binary(link: &Rc<Link>, view: sys::napi_value) -> longwire::Result<()> {
+    let mut data = ptr::null_mut();
+    let mut length = 0;
+    // SAFETY: the pointer is used before JavaScript runs again.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            link.env(),
+            view,
+            ptr::null_mut(),
+            &raw mut length,
+            &raw mut data,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    if status != js::OK {
+        return Err(Error::new(ErrorKind::Invalid, "send takes a string or a Uint8Array"));
+    }
+    if length == 0 {
+        return link.send(MessageKind::Binary, &[]);
+    }
+    // SAFETY: `lib/` passes only a `Uint8Array` that no other thread shares, so
+    // `length` is in bytes and nobody writes to them during the call.
+    link.send(MessageKind::Binary, unsafe {
+        std::slice::from_raw_parts(data.cast_const().cast::<u8>(), length)
+    })
+}
+
+unsafe extern "C" fn drop_link(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: takes over the count that the function owned.
+    drop(unsafe { Rc::from_raw(data.cast_const().cast::<Link>()) });
+}
+
+/// A client as `lib/` holds it.
+#[napi]
+pub struct NativeClient {
+    link: Rc<Link>,
+}
+
+impl NativeClient {
+    pub(crate) fn new(link: Rc<Link>) -> Self {
+        NativeClient { link }
+    }
+}
+
+fn failed<T>(result: longwire::Result<T>) -> Option<Failure> {
+    result.err().map(|error| Failure::new(&error))
+}
+
+#[napi]
+impl NativeClient {
+    /// The function that sends: `(string | Uint8Array) => undefined | Failure`.
+    #[napi]
+    pub fn sender(&self) -> napi::Result<Unknown<'_>> {
+        let env = self.link.env();
+        let mut function = ptr::null_mut();
+        let data = Rc::into_raw(Rc::clone(&self.link)).cast_mut().cast();
+        // SAFETY: the function owns the count that `data` carries, and its
+        // finalizer gives it back.
+        unsafe {
+            napi::check_status!(sys::napi_create_function(
+                env,
+                ptr::null(),
+                0,
+                Some(send),
+                data,
+                &raw mut function,
+            ))?;
+            napi::check_status!(sys::napi_add_finalizer(
+                env,
+                function,
+                data,
+                Some(drop_link),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            ))?;
+            Ok(Unknown::from_raw_unchecked(env, function))
+        }
+    }
+
+    #[napi]
+    pub fn ping(&self, payload: Uint8Array) -> Option<Failure> {
+        failed(self.link.client.ping(&payload))
+    }
+
+    #[napi]
+    pub fn close(&self, code: u16, reason: String) -> Option<Failure> {
+        failed(self.link.client.close(code, &reason))
+    }
+
+    /// Stops or resumes the delivery of events.
+    #[napi]
+    pub fn pause(&self, paused: bool) {
+        self.link.pause(paused);
+    }
+
+    /// Whether this client keeps the loop alive.
+    #[napi]
+    pub fn keep_alive(&self, keep: bool) {
+        self.link.keep_alive(keep);
+    }
+
+    /// Ends it without an event.
+    #[napi]
+    pub fn release(&self) {
+        self.link.release();
+    }
+
+    /// The number of the core's `State`.
+    #[napi(getter)]
+    pub fn state(&self) -> u8 {
+        let state: State = self.link.client.state();
+        state as u8
+    }
+
+    #[napi(getter)]
+    pub fn buffered_amount(&self) -> f64 {
+        self.link.client.buffered_amount() as f64
+    }
+
+    /// Milliseconds.
+    #[napi(getter)]
+    pub fn round_trip(&self) -> Option<f64> {
+        self.link.client.round_trip().map(|time| time.as_secs_f64() * 1000.0)
+    }
+}
