@@ -1,0 +1,122 @@
+/*
+ * longwire: a WebSocket client that stays connected.
+ *
+ *     static void on_event(lw_client *client, const lw_event *event, void *user)
+ *     {
+ *         if (event->kind == LW_EVENT_OPEN)
+ *             lw_client_send_text(client, "hello", 5);
+ *         else if (event->kind == LW_EVENT_MESSAGE)
+ *             fwrite(event->data, 1, event->len, stdout);
+ *     }
+ *
+ *     lw_config *config = lw_config_new("wss://feed.example/ticks");
+ *     lw_client *client;
+ *     int32_t code = lw_client_new(config, on_event, NULL, NULL, &client, NULL);
+ *
+ * A client is one connection at a time. When it is lost the client tells why,
+ * comes back by itself and goes on, until it is closed.
+ *
+ * THREADS
+ *
+ * There are two kinds of clients. One made by lw_client_new is driven by a
+ * thread of the library: its callback runs there. One made by
+ * lw_client_new_hosted is driven by a loop of yours: its callback runs inside
+ * lw_client_drive, on the thread that calls it. A hosted client that is not
+ * driven for a while stays connected: the library answers pings and keeps what
+ * arrives, in order, within the receive buffer.
+ *
+ * Either way the events of one client come one at a time and in order. All
+ * runtime-driven clients share the thread that calls back, so a callback that
+ * blocks holds up the others.
+ *
+ * Every function on a client may be called from any thread, at the same time
+ * as others, and inside callbacks. Three rules remain. After lw_client_free or
+ * lw_client_release the handle is gone for all threads. lw_client_free waits for a
+ * callback that is running on another thread, so do not call it while holding
+ * a lock that the callback takes. And a configuration is used by one thread at
+ * a time.
+ *
+ * Sends go out on the thread that calls them, with no detour, and never block.
+ * The messages of one thread arrive in the order in which they were sent.
+ *
+ * OWNERSHIP
+ *
+ * What a function takes, it copies: strings, configurations and payloads can
+ * be freed or changed when the call returns. What an event points to, and the
+ * event itself, is borrowed and lives until the callback returns; copy what you
+ * keep. A configuration is freed with lw_config_free, a client with
+ * lw_client_free or lw_client_release, an error received through an
+ * lw_error ** with lw_error_free. Freeing NULL does nothing.
+ *
+ * user is yours: the library hands it to the callback and, when no callback
+ * will run any more, exactly once to free_user.
+ *
+ * Payloads, and reasons for closing, are a pointer and a length and may contain
+ * any bytes; NULL is fine for no bytes. What one writes down in a configuration
+ * is a NUL-terminated string. All text is UTF-8.
+ *
+ * ERRORS
+ *
+ * Functions that can fail return an int32_t: LW_OK or another number that is
+ * not negative, or a negative LW_E* code. Codes never change their meaning.
+ * What is wrong with a call or a configuration is the result of that call, and
+ * lw_client_new says more through its lw_error **. Whatever happens later
+ * (a server that refuses, a certificate that is not accepted, a connection that
+ * is lost) comes as an LW_EVENT_DOWN or, if trying again is of no use, as an
+ * LW_EVENT_CLOSED, with an error inside.
+ *
+ * NULL where something else was expected is LW_EINVAL, never a crash. A defect
+ * in the library is LW_EPANIC, and the client it happened to is closed. There is
+ * no errno, no "last error" and no log.
+ *
+ * EVENTS
+ *
+ *     OPEN (MESSAGE | PONG | DRAIN)* DOWN  ...  OPEN ...  CLOSED
+ *
+ * CLOSED is always the last event, and comes exactly once, unless the client is
+ * freed first: after that nothing comes. New kinds of events may appear in later
+ * versions; ignore what you do not know.
+ *
+ * FORK
+ *
+ * A client does not survive fork(): in the child every function on an inherited
+ * client answers LW_EFORKED, the parent's connection is untouched, and
+ * the child can make clients of its own.
+ *
+ * A program may return from main or call exit() with clients open.
+ */
+#ifndef LONGWIRE_H
+#define LONGWIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Everything a client is made from.
+ */
+typedef struct lw_config lw_config;
+
+/**
+ * A WebSocket client: one connection at a time, replaced when it is lost.
+ */
+typedef struct lw_client lw_client;
+
+/**
+ * Why something failed: a code, and a sentence that says what was expected and
+ * what came.
+ *
+ * A function that takes an lw_error ** stores NULL there on success and an error
+ * on failure, which the caller frees with lw_error_free. Pass NULL if the code is
+ * enough. An error inside an event belongs to the event and is not freed.
+ */
+typedef struct lw_error lw_error;
+
+/**
+ * The response headers of an event; see lw_event_header.
+ */
+typedef struct lw_headers lw_headers;

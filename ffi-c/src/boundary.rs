@@ -1,0 +1,98 @@
+//! What every entry point does with what C hands in: null pointers and
+//! panics become errors, strings become `&str` or an error that names them.
+
+use std::any::Any;
+use std::ffi::{CStr, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use longwire::{Error, ErrorKind, Result};
+
+use crate::error::LW_OK;
+
+/// Runs `f`; a panic comes back as [`ErrorKind::Panic`].
+pub(crate) fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What a panic may have left half done is the business of the caller,
+    // who closes the client it happened in.
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        Err(Error::new(ErrorKind::Panic, format!("a defect in longwire: {}", said(&*payload))))
+    })
+}
+
+fn said(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+}
+
+/// The status that C sees of a result.
+pub(crate) fn status(result: Result<()>) -> i32 {
+    number(result.map(|()| LW_OK))
+}
+
+/// The number that C sees of a result: not negative, or an error's code.
+pub(crate) fn number(result: Result<i32>) -> i32 {
+    result.unwrap_or_else(|error| error.kind().code())
+}
+
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}
+
+/// The string at `pointer`, which the messages call `what`.
+///
+/// # Safety
+/// `pointer` is null or a NUL-terminated string that outlives `'a`.
+pub(crate) unsafe fn string<'a>(pointer: *const c_char, what: &str) -> Result<&'a str> {
+    if pointer.is_null() {
+        return Err(invalid(format!("{what}: expected a string, got NULL")));
+    }
+    // SAFETY: not null, and the caller promises the rest.
+    let string = unsafe { CStr::from_ptr(pointer) };
+    string.to_str().map_err(|e| invalid(format!("{what}: expected UTF-8, got {string:?} ({e})")))
+}
+
+/// The `len` bytes at `pointer`; null is as good as any pointer to no bytes.
+///
+/// # Safety
+/// `pointer` is null or points to `len` bytes that outlive `'a`.
+pub(crate) unsafe fn bytes<'a>(pointer: *const u8, len: usize, what: &str) -> Result<&'a [u8]> {
+    match (pointer.is_null(), len) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(invalid(format!("{what}: expected {len} bytes, got NULL"))),
+        (false, _) if len > isize::MAX as usize => {
+            Err(invalid(format!("{what}: {len} is not a length")))
+        }
+        // SAFETY: not null, not longer than any object can be, and the caller
+        // promises the rest.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, len) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_what_happened() {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        let number = 3;
+        let result = catch(|| -> Result<()> { panic!("out of cheese, {number} times") });
+        std::panic::set_hook(hook);
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Panic);
+        assert!(error.message().ends_with("out of cheese, 3 times"), "{error}");
+    }
+
+    #[test]
+    fn null_is_fine_for_no_bytes_only() {
+        let null = std::ptr::null();
+        // SAFETY: null is checked.
+        unsafe {
+            assert_eq!(bytes(null, 0, "data").unwrap(), b"");
+            assert_eq!(bytes(null, 1, "data").unwrap_err().kind(), ErrorKind::Invalid);
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What a client is made from.
+
+use std::ffi::{CStr, c_char};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use longwire::{Config, Heartbeat, Offline, Reconnect, Result};
+
+use crate::boundary::{bytes, catch, invalid, status, string};
+
+/// lw_config_set_offline: keep messages until the client is connected, within
+/// the send buffer. The default.
+pub const LW_OFFLINE_QUEUE: u32 = 0;
+/// lw_config_set_offline: answer LW_EOFFLINE.
+pub const LW_OFFLINE_REFUSE: u32 = 1;
+
+/// Everything a client is made from, as a builder.
+pub struct lw_config(pub(crate) Config);
+
+/// Changes a configuration, unless it is null or change fails or panics.
+///
+/// # Safety
+/// config is null or came from lw_config_new and was not freed, and no
+/// other thread uses it now.
+unsafe fn set(config: *mut lw_config, change: impl FnOnce(&mut Config) -> Result<()>) -> i32 {
+    status(catch(|| {
+        // SAFETY: the caller's promise.
+        let config = unsafe { config.as_mut() };
+        change(&mut config.ok_or_else(|| invalid("config: expected a handle, got NULL"))?.0)
+    }))
+}
+
+fn millis(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
+}
+
+/// The defaults, for a ws:// or wss:// URL. A URL that cannot be used is
+/// reported by lw_client_new, with a message; NULL gives NULL.
+///
+/// Whoever makes a configuration frees it with lw_config_free, at any time:
+/// clients have copies. Different threads may use different configurations,
+/// but one configuration only one after another. Every setter returns LW_OK
+/// or LW_EINVAL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_new(url: *const c_char) -> *mut lw_config {
+    let config = catch(|| {
+        if url.is_null() {
+            return Err(invalid("url: expected a string, got NULL"));
+        }
+        // SAFETY: not null, and C promises a NUL-terminated string. What is
+        // not UTF-8 cannot be a URL either and is refused with the URL.
+        let url = unsafe { CStr::from_ptr(url) }.to_string_lossy();
+        Ok(Box::into_raw(Box::new(lw_config(Config::new(url)))))
+    });
+    config.unwrap_or(std::ptr::null_mut())
+}
+
+/// Frees a configuration. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_free(config: *mut lw_config) {
+    if !config.is_null() {
+        // SAFETY: `lw_config_new` made it, and C frees it once.
+        drop(unsafe { Box::from_raw(config) });
+    }
+}
+
+/// Adds a request header. The headers that make the handshake (Upgrade,
+/// Connection, Sec-WebSocket-*) cannot be given; Host can be replaced.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_add_header(
+    config: *mut lw_config,
+    name: *const c_char,
+    value: *const c_char,
+) -> i32 {
+    // SAFETY: C promises valid arguments; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.headers.push((string(name, "name")?.into(), string(value, "value")?.into()));
+            Ok(())
+        })
+    }
+}
+
+/// Offers a subprotocol, the most wanted first.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_add_subprotocol(
+    config: *mut lw_config,
+    name: *const c_char,
+) -> i32 {
+    // SAFETY: C promises valid arguments; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.subprotocols.push(string(name, "name")?.into());
+            Ok(())
+        })
+    }
+}
+
+/// Sets the Origin header. Default: none, as this is no browser.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_origin(
+    config: *mut lw_config,
+    origin: *const c_char,
+) -> i32 {
+    // SAFETY: C promises valid arguments; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.origin = Some(string(origin, "origin")?.into());
+            Ok(())
+        })
+    }
+}
+
+/// Trusts the certificate authorities in this PEM file instead of the
+/// system's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_tls_ca_file(
+    config: *mut lw_config,
+    path: *const c_char,
+) -> i32 {
+    // SAFETY: C promises valid arguments; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.tls.ca_file = Some(PathBuf::from(string(path, "path")?));
+            Ok(())
+        })
+    }
+}
+
+/// The same as len bytes of PEM text; used together with the file if both
+/// are given.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_tls_ca_pem(
+    config: *mut lw_config,
+    pem: *const c_char,
+    len: usize,
+) -> i32 {
+    // SAFETY: C promises valid arguments; null is checked.
+    unsafe {
+        set(config, |config| {
+            let pem = str::from_utf8(bytes(pem.cast(), len, "pem")?)
+                .map_err(|e| invalid(format!("pem: expected PEM text, got bytes ({e})")))?;
+            config.tls.ca_pem = Some(pem.into());
+            Ok(())
+        })
+    }
+}
+
+/// false accepts any certificate. Only for tests: anyone between the client
+/// and the server can then read and change everything. Default: true.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_tls_verify(config: *mut lw_config, verify: bool) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.tls.verify = verify;
+            Ok(())
+        })
+    }
+}
+
+/// The name that the certificate must carry and that is sent as SNI. Default:
+/// the URL's host.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_tls_server_name(
+    config: *mut lw_config,
+    name: *const c_char,
+) -> i32 {
+    // SAFETY: C promises valid arguments; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.tls.server_name = Some(string(name, "name")?.into());
+            Ok(())
+        })
+    }
+}
+
+/// The time limit of one attempt: name lookup, TCP, TLS and the handshake.
+/// Default: 10,000 ms.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_connect_timeout_ms(config: *mut lw_config, ms: u32) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.connect_timeout = millis(ms);
+            Ok(())
+        })
+    }
+}
+
+/// The time limit of the closing handshake, after which the TCP connection is
+/// dropped. Default: 10,000 ms.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_close_timeout_ms(config: *mut lw_config, ms: u32) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.close_timeout = millis(ms);
+            Ok(())
+        })
+    }
+}
+
+/// Pings after nothing was received for interval_ms (0: never), and gives
+/// the connection up if nothing comes back for timeout_ms after a ping.
+/// Default: 20,000 and 20,000 ms.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_heartbeat(
+    config: *mut lw_config,
+    interval_ms: u32,
+    timeout_ms: u32,
+) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            let mut heartbeat = Heartbeat::default();
+            heartbeat.interval = (interval_ms > 0).then(|| millis(interval_ms));
+            heartbeat.timeout = millis(timeout_ms);
+            config.heartbeat = heartbeat;
+            Ok(())
+        })
+    }
+}
+
+/// How to come back after a loss: the wait before attempt n is drawn between
+/// min_ms and min(max_ms, min_ms * factor^n). Gives up after
+/// max_attempts failed attempts in a row (0: never); a connection that lived
+/// for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
+/// 0, 5,000.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_reconnect(
+    config: *mut lw_config,
+    min_ms: u32,
+    max_ms: u32,
+    factor: f64,
+    max_attempts: u32,
+    stable_after_ms: u32,
+) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            let mut reconnect = Reconnect::default();
+            reconnect.min_delay = millis(min_ms);
+            reconnect.max_delay = millis(max_ms);
+            reconnect.factor = factor;
+            reconnect.max_attempts = (max_attempts > 0).then_some(max_attempts);
+            reconnect.stable_after = millis(stable_after_ms);
+            config.reconnect = Some(reconnect);
+            Ok(())
+        })
+    }
+}
+
+/// The client lives as long as its first connection.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_reconnect_off(config: *mut lw_config) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.reconnect = None;
+            Ok(())
+        })
+    }
+}
+
+/// What a send does while the client is not connected: LW_OFFLINE_QUEUE or
+/// LW_OFFLINE_REFUSE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_offline(config: *mut lw_config, offline: u32) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.offline = match offline {
+                LW_OFFLINE_QUEUE => Offline::Queue,
+                LW_OFFLINE_REFUSE => Offline::Refuse,
+                other => {
+                    return Err(invalid(format!("offline: expected LW_OFFLINE_*, got {other}")));
+                }
+            };
+            Ok(())
+        })
+    }
+}
+
+/// The largest message accepted. Default: 64 MiB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_max_message_size(
+    config: *mut lw_config,
+    bytes: usize,
+) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.max_message_size = bytes;
+            Ok(())
+        })
+    }
+}
+
+/// The most fragments one message may come in. Default: 65,536.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_max_fragments(
+    config: *mut lw_config,
+    fragments: u32,
+) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.max_fragments = fragments;
+            Ok(())
+        })
+    }
+}
+
+/// The most bytes that wait to be sent, past which a send answers LW_EFULL;
+/// one message is always taken when nothing waits. Default: 16 MiB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_send_buffer(config: *mut lw_config, bytes: usize) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.send_buffer = bytes;
+            Ok(())
+        })
+    }
+}
+
+/// The most bytes of messages that wait to be fetched, past which reading
+/// stops. Default: 16 MiB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_receive_buffer(config: *mut lw_config, bytes: usize) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.receive_buffer = bytes;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,774 @@
+/*
+ * longwire: a WebSocket client that stays connected.
+ *
+ *     static void on_event(lw_client *client, const lw_event *event, void *user)
+ *     {
+ *         if (event->kind == LW_EVENT_OPEN)
+ *             lw_client_send_text(client, "hello", 5);
+ *         else if (event->kind == LW_EVENT_MESSAGE)
+ *             fwrite(event->data, 1, event->len, stdout);
+ *     }
+ *
+ *     lw_config *config = lw_config_new("wss://feed.example/ticks");
+ *     lw_client *client;
+ *     int32_t code = lw_client_new(config, on_event, NULL, NULL, &client, NULL);
+ *
+ * A client is one connection at a time. When it is lost the client tells why,
+ * comes back by itself and goes on, until it is closed.
+ *
+ * THREADS
+ *
+ * There are two kinds of clients. One made by lw_client_new is driven by a
+ * thread of the library: its callback runs there. One made by
+ * lw_client_new_hosted is driven by a loop of yours: its callback runs inside
+ * lw_client_drive, on the thread that calls it. A hosted client that is not
+ * driven for a while stays connected: the library answers pings and keeps what
+ * arrives, in order, within the receive buffer.
+ *
+ * Either way the events of one client come one at a time and in order. All
+ * runtime-driven clients share the thread that calls back, so a callback that
+ * blocks holds up the others.
+ *
+ * Every function on a client may be called from any thread, at the same time
+ * as others, and inside callbacks. Three rules remain. After lw_client_free or
+ * lw_client_release the handle is gone for all threads. lw_client_free waits for a
+ * callback that is running on another thread, so do not call it while holding
+ * a lock that the callback takes. And a configuration is used by one thread at
+ * a time.
+ *
+ * Sends go out on the thread that calls them, with no detour, and never block.
+ * The messages of one thread arrive in the order in which they were sent.
+ *
+ * OWNERSHIP
+ *
+ * What a function takes, it copies: strings, configurations and payloads can
+ * be freed or changed when the call returns. What an event points to, and the
+ * event itself, is borrowed and lives until the callback returns; copy what you
+ * keep. A configuration is freed with lw_config_free, a client with
+ * lw_client_free or lw_client_release, an error received through an
+ * lw_error ** with lw_error_free. Freeing NULL does nothing.
+ *
+ * user is yours: the library hands it to the callback and, when no callback
+ * will run any more, exactly once to free_user.
+ *
+ * Payloads, and reasons for closing, are a pointer and a length and may contain
+ * any bytes; NULL is fine for no bytes. What one writes down in a configuration
+ * is a NUL-terminated string. All text is UTF-8.
+ *
+ * ERRORS
+ *
+ * Functions that can fail return an int32_t: LW_OK or another number that is
+ * not negative, or a negative LW_E* code. Codes never change their meaning.
+ * What is wrong with a call or a configuration is the result of that call, and
+ * lw_client_new says more through its lw_error **. Whatever happens later
+ * (a server that refuses, a certificate that is not accepted, a connection that
+ * is lost) comes as an LW_EVENT_DOWN or, if trying again is of no use, as an
+ * LW_EVENT_CLOSED, with an error inside.
+ *
+ * NULL where something else was expected is LW_EINVAL, never a crash. A defect
+ * in the library is LW_EPANIC, and the client it happened to is closed. There is
+ * no errno, no "last error" and no log.
+ *
+ * EVENTS
+ *
+ *     OPEN (MESSAGE | PONG | DRAIN)* DOWN  ...  OPEN ...  CLOSED
+ *
+ * CLOSED is always the last event, and comes exactly once, unless the client is
+ * freed first: after that nothing comes. New kinds of events may appear in later
+ * versions; ignore what you do not know.
+ *
+ * FORK
+ *
+ * A client does not survive fork(): in the child every function on an inherited
+ * client answers LW_EFORKED, the parent's connection is untouched, and
+ * the child can make clients of its own.
+ *
+ * A program may return from main or call exit() with clients open.
+ */
+#ifndef LONGWIRE_H
+#define LONGWIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Everything a client is made from.
+ */
+typedef struct lw_config lw_config;
+
+/**
+ * A WebSocket client: one connection at a time, replaced when it is lost.
+ */
+typedef struct lw_client lw_client;
+
+/**
+ * Why something failed: a code, and a sentence that says what was expected and
+ * what came.
+ *
+ * A function that takes an lw_error ** stores NULL there on success and an error
+ * on failure, which the caller frees with lw_error_free. Pass NULL if the code is
+ * enough. An error inside an event belongs to the event and is not freed.
+ */
+typedef struct lw_error lw_error;
+
+/**
+ * The response headers of an event; see lw_event_header.
+ */
+typedef struct lw_headers lw_headers;
+
+/* Version ------------------------------------------------------------------------- */
+
+/**
+ * The version of this header, major << 16 | minor << 8 | patch.
+ */
+#define LW_VERSION_NUMBER 256
+
+/**
+ * The version of the library that is loaded, such as "0.1.0". Any thread;
+ * never NULL, never freed.
+ */
+const char *lw_version(void);
+
+/**
+ * The version of the library that is loaded, to be compared with
+ * LW_VERSION_NUMBER, the version the program was compiled with. Any thread.
+ */
+uint32_t lw_version_number(void);
+
+/* Errors -------------------------------------------------------------------------- */
+
+/**
+ * Success.
+ */
+#define LW_OK 0
+
+/**
+ * An argument is not what the function takes: a NULL, a header with a line
+ * break, an unknown constant.
+ */
+#define LW_EINVAL -1
+
+/**
+ * The URL cannot be used: not a URL, not ws: or wss:, or no host.
+ */
+#define LW_EURL -2
+
+/**
+ * The connection is closed or closing, and this client never opens again.
+ */
+#define LW_ECLOSED -3
+
+/**
+ * The send buffer is full: nothing of the message was taken, and
+ * LW_EVENT_DRAIN follows.
+ */
+#define LW_EFULL -4
+
+/**
+ * Not connected, and the client was told to refuse sends meanwhile.
+ */
+#define LW_EOFFLINE -5
+
+/**
+ * A time limit passed.
+ */
+#define LW_ETIMEOUT -6
+
+/**
+ * The host name did not resolve.
+ */
+#define LW_EDNS -7
+
+/**
+ * No TCP connection: refused, unreachable, and the like.
+ */
+#define LW_ECONNECT -8
+
+/**
+ * The TLS handshake or a TLS record failed.
+ */
+#define LW_ETLS -9
+
+/**
+ * The server's certificate was not accepted.
+ */
+#define LW_ECERT -10
+
+/**
+ * The server answered, but not with a valid WebSocket handshake.
+ */
+#define LW_EHANDSHAKE -11
+
+/**
+ * The server answered the handshake with another HTTP status than 101; see
+ * lw_error_http_status.
+ */
+#define LW_ESTATUS -12
+
+/**
+ * The peer broke the WebSocket protocol.
+ */
+#define LW_EPROTO -13
+
+/**
+ * Text that is not UTF-8.
+ */
+#define LW_EUTF8 -14
+
+/**
+ * A message is larger than the limit.
+ */
+#define LW_ETOOBIG -15
+
+/**
+ * The TCP connection ended without a closing handshake.
+ */
+#define LW_ELOST -16
+
+/**
+ * The peer did not answer a heartbeat ping in time.
+ */
+#define LW_EHEARTBEAT -17
+
+/**
+ * The operating system refused a thread, a descriptor or memory.
+ */
+#define LW_ERESOURCE -18
+
+/**
+ * The client is being driven already, by another thread or further up the
+ * stack.
+ */
+#define LW_EBUSY -19
+
+/**
+ * The client was made by the parent of this forked process.
+ */
+#define LW_EFORKED -20
+
+/**
+ * A defect in longwire: a panic was caught, and the client is closed.
+ */
+#define LW_EPANIC -21
+
+/**
+ * This kind of client does not have the operation.
+ */
+#define LW_EUNSUPPORTED -22
+
+/**
+ * The code of an error; LW_OK if it is NULL.
+ */
+int32_t lw_error_code(const lw_error *error);
+
+/**
+ * What happened, as a NUL-terminated sentence that lives as long as the
+ * error; the empty string if it is NULL.
+ */
+const char *lw_error_message(const lw_error *error);
+
+/**
+ * The HTTP status that the server answered, for LW_ESTATUS; otherwise 0.
+ */
+int32_t lw_error_http_status(const lw_error *error);
+
+/**
+ * Frees an error that an lw_error ** received. NULL is fine; errors inside
+ * events are not freed.
+ */
+void lw_error_free(lw_error *error);
+
+/**
+ * The name of a code, such as "LW_EURL"; "LW_E?" for a number that is none.
+ * Any thread; never NULL, never freed.
+ */
+const char *lw_error_name(int32_t code);
+
+/**
+ * A short sentence for a code, for when there is no lw_error at hand. Any
+ * thread; never NULL, never freed.
+ */
+const char *lw_strerror(int32_t code);
+
+/* Configuration ------------------------------------------------------------------- */
+
+/**
+ * lw_config_set_offline: keep messages until the client is connected, within
+ * the send buffer. The default.
+ */
+#define LW_OFFLINE_QUEUE 0
+
+/**
+ * lw_config_set_offline: answer LW_EOFFLINE.
+ */
+#define LW_OFFLINE_REFUSE 1
+
+/**
+ * The defaults, for a ws:// or wss:// URL. A URL that cannot be used is
+ * reported by lw_client_new, with a message; NULL gives NULL.
+ *
+ * Whoever makes a configuration frees it with lw_config_free, at any time:
+ * clients have copies. Different threads may use different configurations,
+ * but one configuration only one after another. Every setter returns LW_OK
+ * or LW_EINVAL.
+ */
+lw_config *lw_config_new(const char *url);
+
+/**
+ * Frees a configuration. NULL is fine.
+ */
+void lw_config_free(lw_config *config);
+
+/**
+ * Adds a request header. The headers that make the handshake (Upgrade,
+ * Connection, Sec-WebSocket-*) cannot be given; Host can be replaced.
+ */
+int32_t lw_config_add_header(lw_config *config, const char *name, const char *value);
+
+/**
+ * Offers a subprotocol, the most wanted first.
+ */
+int32_t lw_config_add_subprotocol(lw_config *config, const char *name);
+
+/**
+ * Sets the Origin header. Default: none, as this is no browser.
+ */
+int32_t lw_config_set_origin(lw_config *config, const char *origin);
+
+/**
+ * Trusts the certificate authorities in this PEM file instead of the
+ * system's.
+ */
+int32_t lw_config_set_tls_ca_file(lw_config *config, const char *path);
+
+/**
+ * The same as len bytes of PEM text; used together with the file if both
+ * are given.
+ */
+int32_t lw_config_set_tls_ca_pem(lw_config *config, const char *pem, size_t len);
+
+/**
+ * false accepts any certificate. Only for tests: anyone between the client
+ * and the server can then read and change everything. Default: true.
+ */
+int32_t lw_config_set_tls_verify(lw_config *config, bool verify);
+
+/**
+ * The name that the certificate must carry and that is sent as SNI. Default:
+ * the URL's host.
+ */
+int32_t lw_config_set_tls_server_name(lw_config *config, const char *name);
+
+/**
+ * The time limit of one attempt: name lookup, TCP, TLS and the handshake.
+ * Default: 10,000 ms.
+ */
+int32_t lw_config_set_connect_timeout_ms(lw_config *config, uint32_t ms);
+
+/**
+ * The time limit of the closing handshake, after which the TCP connection is
+ * dropped. Default: 10,000 ms.
+ */
+int32_t lw_config_set_close_timeout_ms(lw_config *config, uint32_t ms);
+
+/**
+ * Pings after nothing was received for interval_ms (0: never), and gives
+ * the connection up if nothing comes back for timeout_ms after a ping.
+ * Default: 20,000 and 20,000 ms.
+ */
+int32_t lw_config_set_heartbeat(lw_config *config,
+                                uint32_t interval_ms,
+                                uint32_t timeout_ms);
+
+/**
+ * How to come back after a loss: the wait before attempt n is drawn between
+ * min_ms and min(max_ms, min_ms * factor^n). Gives up after
+ * max_attempts failed attempts in a row (0: never); a connection that lived
+ * for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
+ * 0, 5,000.
+ */
+int32_t lw_config_set_reconnect(lw_config *config,
+                                uint32_t min_ms,
+                                uint32_t max_ms,
+                                double factor,
+                                uint32_t max_attempts,
+                                uint32_t stable_after_ms);
+
+/**
+ * The client lives as long as its first connection.
+ */
+int32_t lw_config_set_reconnect_off(lw_config *config);
+
+/**
+ * What a send does while the client is not connected: LW_OFFLINE_QUEUE or
+ * LW_OFFLINE_REFUSE.
+ */
+int32_t lw_config_set_offline(lw_config *config, uint32_t offline);
+
+/**
+ * The largest message accepted. Default: 64 MiB.
+ */
+int32_t lw_config_set_max_message_size(lw_config *config, size_t bytes);
+
+/**
+ * The most fragments one message may come in. Default: 65,536.
+ */
+int32_t lw_config_set_max_fragments(lw_config *config, uint32_t fragments);
+
+/**
+ * The most bytes that wait to be sent, past which a send answers LW_EFULL;
+ * one message is always taken when nothing waits. Default: 16 MiB.
+ */
+int32_t lw_config_set_send_buffer(lw_config *config, size_t bytes);
+
+/**
+ * The most bytes of messages that wait to be fetched, past which reading
+ * stops. Default: 16 MiB.
+ */
+int32_t lw_config_set_receive_buffer(lw_config *config, size_t bytes);
+
+/* Events -------------------------------------------------------------------------- */
+
+/**
+ * The connection is open: attempt, reconnects, subprotocol, extensions and
+ * lw_event_header. What is sent from within this event precedes whatever was
+ * queued while the client was down.
+ */
+#define LW_EVENT_OPEN 1
+
+/**
+ * A complete message: data, len, is_text.
+ */
+#define LW_EVENT_MESSAGE 2
+
+/**
+ * The answer to a ping: data, len, round_trip_us.
+ */
+#define LW_EVENT_PONG 3
+
+/**
+ * The connection was lost or could not be made, and another attempt follows:
+ * error, code, attempt, retry_in_ms. If a server refused the handshake
+ * (LW_ESTATUS), data and len are the beginning of the body it answered, and
+ * lw_event_header finds its headers.
+ */
+#define LW_EVENT_DOWN 4
+
+/**
+ * The send buffer has room again after a send answered LW_EFULL.
+ */
+#define LW_EVENT_DRAIN 5
+
+/**
+ * The last event, exactly once: code, reason, clean, and error unless this
+ * end was wanted by one of the two sides. Data, len and headers as for
+ * LW_EVENT_DOWN.
+ */
+#define LW_EVENT_CLOSED 6
+
+/**
+ * One thing that happened to a client. The event and everything it points to
+ * belong to the library and live until the callback returns.
+ *
+ * Members that do not belong to the kind of the event are 0 or NULL; strings
+ * are "" instead, and always NUL-terminated. Members may be added at the end:
+ * ask size before using one that is newer than the library you require.
+ */
+typedef struct lw_event {
+    /**
+     * The size of this struct in the library that made it.
+     */
+    size_t size;
+    /**
+     * LW_EVENT_*.
+     */
+    uint32_t kind;
+    /**
+     * OPEN: how many attempts this connection took, counted from 1. DOWN: how
+     * many failed since the last open connection.
+     */
+    uint32_t attempt;
+    /**
+     * OPEN: how many connections were open before this one.
+     */
+    uint32_t reconnects;
+    /**
+     * DOWN, CLOSED: the peer's close code as it came; CLOSED: 1005 if its
+     * close frame had none, 1006 if there was no close frame.
+     */
+    uint16_t code;
+    /**
+     * MESSAGE: whether this is text (valid UTF-8) or binary.
+     */
+    bool is_text;
+    /**
+     * CLOSED: whether the closing handshake was completed.
+     */
+    bool clean;
+    /**
+     * MESSAGE, PONG: the payload, not NUL-terminated. DOWN, CLOSED: the
+     * beginning of the body with which the server refused the handshake.
+     */
+    const uint8_t *data;
+    /**
+     * How many bytes data points to.
+     */
+    size_t len;
+    /**
+     * DOWN, CLOSED: the cause; NULL if there is none.
+     */
+    const lw_error *error;
+    /**
+     * CLOSED: the peer's reason.
+     */
+    const char *reason;
+    /**
+     * Its length, without the NUL.
+     */
+    size_t reason_len;
+    /**
+     * OPEN: the subprotocol the server chose among those offered.
+     */
+    const char *subprotocol;
+    /**
+     * OPEN: the value of Sec-WebSocket-Extensions.
+     */
+    const char *extensions;
+    /**
+     * DOWN: the wait before the next attempt.
+     */
+    uint64_t retry_in_ms;
+    /**
+     * PONG: the time since the ping with this payload was sent; -1 for a pong
+     * that nobody asked for.
+     */
+    int64_t round_trip_us;
+    /**
+     * For lw_event_header.
+     */
+    const lw_headers *headers;
+} lw_event;
+
+/**
+ * Gets the events of a client, one at a time and in order. It must not block
+ * for long, and no C++ exception may leave it. client is valid during the
+ * call and may be used, closed and freed.
+ */
+typedef void (*lw_callback)(lw_client *client, const struct lw_event *event, void *user);
+
+/**
+ * Frees the user pointer of a client; see lw_client_new.
+ */
+typedef void (*lw_free_user)(void *user);
+
+/**
+ * Finds a response header by its name, in any case: the first of that name in
+ * an OPEN event, or in a DOWN or CLOSED event whose error is LW_ESTATUS.
+ * Stores where the value begins and its length in value and len, and
+ * returns true; or stores NULL and 0 and returns false. Only during the
+ * callback.
+ */
+bool lw_event_header(const struct lw_event *event,
+                     const char *name,
+                     const char **value,
+                     size_t *len);
+
+/* Clients ------------------------------------------------------------------------- */
+
+/**
+ * lw_client_state: dialling, or in the TLS or WebSocket handshake.
+ */
+#define LW_STATE_CONNECTING 0
+
+/**
+ * lw_client_state: messages flow.
+ */
+#define LW_STATE_OPEN 1
+
+/**
+ * lw_client_state: the connection was lost; the next attempt waits for its
+ * time.
+ */
+#define LW_STATE_DOWN 2
+
+/**
+ * lw_client_state: a closing handshake is under way; sends are refused.
+ */
+#define LW_STATE_CLOSING 3
+
+/**
+ * lw_client_state: over for good.
+ */
+#define LW_STATE_CLOSED 4
+
+/**
+ * lw_client_drive: everything that was there has been delivered. The same as
+ * LW_OK.
+ */
+#define LW_DRIVE_IDLE 0
+
+/**
+ * lw_client_drive: the budget was spent; the descriptor stays readable.
+ */
+#define LW_DRIVE_MORE 1
+
+/**
+ * lw_client_drive: LW_EVENT_CLOSED was delivered, now or before; no event
+ * will ever come.
+ */
+#define LW_DRIVE_FINISHED 2
+
+/**
+ * Starts a client that the library drives on a thread of its own: callback
+ * gets the events there, with user. Returns at once; connecting goes on in
+ * the background, and its outcome comes as an event.
+ *
+ * Stores the handle in client and returns LW_OK; or stores NULL there and an
+ * explanation in error (which may be NULL) and returns LW_EURL or LW_EINVAL
+ * for what is wrong with the configuration, or LW_ERESOURCE if no thread could
+ * be started. The configuration is copied. Events may come before this
+ * function has returned.
+ *
+ * free_user (which may be NULL) is called with user exactly once, after
+ * the last callback, on the thread that happened to end the client: after
+ * LW_EVENT_CLOSED, or when the client is freed or released, or at once if
+ * this function fails. It must not free the client.
+ *
+ * Any thread.
+ */
+int32_t lw_client_new(const lw_config *config,
+                      lw_callback callback,
+                      void *user,
+                      lw_free_user free_user,
+                      lw_client **client,
+                      lw_error **error);
+
+/**
+ * Starts a client that the caller drives from a loop of its own: wait until
+ * lw_client_poll_fd is readable, then call lw_client_drive. Otherwise like
+ * lw_client_new.
+ */
+int32_t lw_client_new_hosted(const lw_config *config,
+                             lw_client **client,
+                             lw_error **error);
+
+/**
+ * The descriptor of a hosted client to wait on, for reading and
+ * level-triggered; the same for the client's whole life, also across
+ * reconnects. It belongs to the client: never read or close it, and stop
+ * watching it before the client is freed.
+ *
+ * Returns the descriptor, or a negative code: LW_EUNSUPPORTED for a client
+ * that the library drives. Any thread.
+ */
+int32_t lw_client_poll_fd(const lw_client *client);
+
+/**
+ * Reads, decodes, answers pings and hands up to budget events to callback
+ * with user, on the calling thread. Does not block.
+ *
+ * Returns LW_DRIVE_IDLE, LW_DRIVE_MORE or LW_DRIVE_FINISHED, or a negative
+ * code: LW_EBUSY while another thread, or a callback further up the stack, is
+ * driving this client; LW_EUNSUPPORTED for a client that the library drives;
+ * LW_EINVAL for a budget of 0. Any thread, one at a time.
+ */
+int32_t lw_client_drive(lw_client *client,
+                        size_t budget,
+                        lw_callback callback,
+                        void *user);
+
+/**
+ * Sends len bytes of UTF-8 as a text message, from the calling thread. Never
+ * blocks: what the kernel does not take now is kept and sent later. The bytes
+ * are copied or gone when this returns.
+ *
+ * Returns LW_OK; LW_EFULL if the send buffer is full (nothing was taken, and
+ * LW_EVENT_DRAIN follows); LW_EOFFLINE if not connected and so configured;
+ * LW_ECLOSED; LW_EUTF8; LW_EFORKED. Any thread, also inside a callback.
+ */
+int32_t lw_client_send_text(lw_client *client, const char *text, size_t len);
+
+/**
+ * Sends len bytes as a binary message; like lw_client_send_text.
+ */
+int32_t lw_client_send_binary(lw_client *client, const void *data, size_t len);
+
+/**
+ * Sends a ping with up to 125 bytes; the answer is an LW_EVENT_PONG.
+ *
+ * Returns LW_OK; LW_EOFFLINE if not connected; LW_EINVAL if the payload is
+ * too long; LW_EFULL; LW_ECLOSED; LW_EFORKED. Any thread, also inside a
+ * callback.
+ */
+int32_t lw_client_ping(lw_client *client, const void *data, size_t len);
+
+/**
+ * Begins the closing handshake, after everything sent so far, and ends the
+ * client's life: it does not reconnect. code is 1000 to 1003, 1007 to 1014
+ * or 3000 to 4999; the reason is UTF-8, at most 123 bytes, and may be NULL.
+ * LW_EVENT_CLOSED follows. Without effect on a client that is closing already.
+ *
+ * Returns LW_OK, LW_EINVAL or LW_EFORKED. Any thread, also inside a callback.
+ */
+int32_t lw_client_close(lw_client *client,
+                        uint16_t code,
+                        const char *reason,
+                        size_t reason_len);
+
+/**
+ * Where the client is in its life: LW_STATE_*, or LW_EINVAL for NULL. Any
+ * thread.
+ */
+int32_t lw_client_state(const lw_client *client);
+
+/**
+ * How many bytes were taken by sends and not yet by the kernel; 0 for NULL.
+ * Any thread.
+ */
+size_t lw_client_buffered_amount(const lw_client *client);
+
+/**
+ * The latest round trip that a ping measured, in microseconds; -1 if there is
+ * none. Any thread.
+ */
+int64_t lw_client_round_trip_us(const lw_client *client);
+
+/**
+ * Ends the client and frees the handle, without waiting for the peer: a close
+ * frame with code 1001 goes out if the socket takes it at once. To end with a
+ * closing handshake, call lw_client_close first and wait for LW_EVENT_CLOSED.
+ *
+ * When this returns no callback runs any more, nor ever will, except the one
+ * that this may have been called from; free_user has run, or runs right
+ * after that callback. It waits for a callback that is running on another
+ * thread: never call it while holding a lock that the callback takes.
+ * NULL is fine. Any thread, also inside a callback; once.
+ */
+void lw_client_free(lw_client *client);
+
+/**
+ * The same without waiting: for destructors, finalizers and other places that
+ * must not block. A callback may still be running on another thread when this
+ * returns; none begins. free_user runs soon after. NULL is fine. Any thread,
+ * also inside a callback; instead of lw_client_free.
+ */
+void lw_client_release(lw_client *client);
+
+/**
+ * Ends all clients of this process and stops the library's threads, waiting
+ * at most limit_ms: for hosts that unload or finalise. Clients made later
+ * start the threads again; handles are still to be freed. Not needed before
+ * the process exits. Returns LW_OK. Any thread, but not inside a callback.
+ */
+int32_t lw_shutdown(uint32_t limit_ms);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* LONGWIRE_H */
