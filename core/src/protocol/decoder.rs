@@ -144,7 +144,10 @@ impl Decoder {
     /// Memory of an assembled message that the caller did not take is reused
     /// or freed by the next call.
     #[inline]
-    pub fn decode<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, Violation> {
+    pub fn decode<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Item<'a>>, Violation> {
         if self.stage == Stage::Ready
             && let Some((kind, payload, rest)) = whole(input, self.limits.max_message_size)
         {
@@ -196,7 +199,10 @@ impl Decoder {
     }
 
     #[inline(never)]
-    fn decode_any<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, Violation> {
+    fn decode_any<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Item<'a>>, Violation> {
         let step = match self.advance(input) {
             Ok(step) => step,
             Err(violation) => {
