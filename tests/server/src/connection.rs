@@ -192,7 +192,7 @@ impl Connection {
             match &ended {
                 Ended::Closed(code, reason) => self.outbox.close(*code, reason),
                 Ended::Violation(violation) => {
-                    self.outbox.close(Some(violation.code), &violation.reason)
+                    self.outbox.close(Some(violation.code), &violation.reason);
                 }
                 Ended::Eof | Ended::Failed => return ended,
             }
