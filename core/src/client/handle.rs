@@ -1,11 +1,23 @@
 //! The handle that every face wraps.
 
 use std::os::fd::RawFd;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::error::Result;
+use super::handler::Slot;
+use super::lifecycle;
+use super::scope::{Place, place};
+use super::shared::{Mode, Shared, signal};
+use super::writer::Turn;
+use crate::driver::host::Host;
+use crate::driver::runtime::{self, lock};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, MessageKind, State};
 use crate::options::Config;
+use crate::protocol::frame::is_valid_to_send;
+use crate::protocol::handshake::Handshake;
+use crate::protocol::target::Target;
+use crate::transport::tls::Trust;
 
 /// A WebSocket client: one connection at a time, replaced when it is lost.
 ///
@@ -14,7 +26,22 @@ use crate::options::Config;
 /// closed (code 1001) without waiting for the peer.
 #[derive(Clone)]
 pub struct Client {
-    shared: std::sync::Arc<()>,
+    shared: Arc<Shared>,
+    /// `None` in the handle that handlers are given, which keeps nothing alive.
+    _owner: Option<Arc<Owner>>,
+}
+
+/// Releases the client with the last handle.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // A forked child has no thread that could do anything, and the
+        // connection is the parent's.
+        if self.0.check_fork().is_ok() {
+            self.0.release();
+        }
+    }
 }
 
 /// What became of a message that was taken.
@@ -54,21 +81,26 @@ impl Client {
     where
         H: FnMut(&Client, Event<'_>) + Send + 'static,
     {
-        todo!()
+        Client::launch(config, || Ok(Mode::Runtime(Slot::new(Box::new(handler)))))
     }
 
     /// Starts a client that the caller drives from a loop of its own: wait
     /// until [`poll_fd`](Client::poll_fd) is readable, then call
     /// [`drive`](Client::drive).
     pub fn start_hosted(config: Config) -> Result<Client> {
-        todo!()
+        Client::launch(config, || {
+            let host = Host::new().map_err(|error| {
+                Error::new(ErrorKind::Resource, format!("cannot create an epoll instance: {error}"))
+            })?;
+            Ok(Mode::Hosted(host))
+        })
     }
 
     /// The descriptor to wait on (for reading, level-triggered), the same for
     /// the whole life of a hosted client. It belongs to the client: never read or close it, and
     /// stop watching it before dropping the last handle.
     pub fn poll_fd(&self) -> Result<RawFd> {
-        todo!()
+        self.host().map(Host::fd)
     }
 
     /// Reads, decodes, answers pings and delivers up to `budget` events to `on_event`, on the calling
@@ -77,14 +109,22 @@ impl Client {
     /// Fails with [`crate::ErrorKind::Busy`] if called while another thread (or a handler further up the stack)
     /// is driving this client.
     pub fn drive(&self, budget: usize, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Drive> {
-        todo!()
+        self.shared.drive(self.host()?, budget, on_event)
     }
 
     /// Blocks until [`poll_fd`](Client::poll_fd) is readable, at most for `timeout`.
     /// `Ok(false)` when the time passed, and also on EINTR, with
     /// `interrupted` set, so that the caller can look after its signals.
     pub fn wait(&self, timeout: Option<Duration>, interrupted: &mut bool) -> Result<bool> {
-        todo!()
+        *interrupted = false;
+        match self.host()?.wait(timeout) {
+            Ok(readable) => Ok(readable),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                *interrupted = true;
+                Ok(false)
+            }
+            Err(error) => Err(Error::new(ErrorKind::Resource, format!("ppoll: {error}"))),
+        }
     }
 
     /// Sends a message from the calling thread. Never blocks: what the
@@ -94,46 +134,70 @@ impl Client {
     /// [`crate::ErrorKind::Closed`] after the close, [`crate::ErrorKind::Offline`] if so configured,
     /// [`crate::ErrorKind::Utf8`] for text that is not UTF-8.
     pub fn send(&self, kind: MessageKind, payload: &[u8]) -> Result<()> {
-        todo!()
+        self.take(kind, payload, Turn::None).map(drop)
     }
 
     /// Like [`send`](Client::send), for callers that have an event loop: the first message of a turn
     /// goes out at once, the others wait for the [`flush`](Client::flush)
     /// that the caller owes when it got [`Sent::Deferred`].
     pub fn send_in_turn(&self, kind: MessageKind, payload: &[u8]) -> Result<Sent> {
-        todo!()
+        self.take(kind, payload, Turn::Host)
     }
 
     /// Sends what [`send_in_turn`](Client::send_in_turn) held back, and begins a new turn.
     pub fn flush(&self) {
-        todo!()
+        if self.shared.check_fork().is_ok() {
+            self.shared.writer.new_turn();
+            self.shared.follow_up(self.shared.writer.flush());
+        }
     }
 
     /// Sends a ping with at most 125 bytes; the answer is a `Pong` event. Fails when not connected.
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
-        todo!()
+        self.shared.check_fork()?;
+        if payload.len() > 125 {
+            let text = format!("ping: expected at most 125 bytes, got {}", payload.len());
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        self.shared.pings.sent(payload);
+        let todo = self.shared.writer.ping(payload, self.place())?;
+        self.shared.follow_up(todo);
+        Ok(())
     }
 
     /// Begins the closing handshake, after everything sent so far, and ends the client's life: it does not
     /// reconnect. `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` at most 123 bytes. The
     /// `Closed` event follows. Without effect on a client that is closing already.
     pub fn close(&self, code: u16, reason: &str) -> Result<()> {
-        todo!()
+        self.shared.check_fork()?;
+        if !is_valid_to_send(code) {
+            let text = format!(
+                "close: expected a code of 1000 to 1003, 1007 to 1014 or 3000 to 4999, got {code}"
+            );
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        if reason.len() > 123 {
+            let text = format!("close: expected a reason of at most 123 bytes, got {}", reason.len());
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        lock(&self.shared.close).get_or_insert((code, reason.to_owned()));
+        self.shared.signal(signal::CLOSE);
+        Ok(())
     }
 
     /// Where the client is in its life.
     pub fn state(&self) -> State {
-        todo!()
+        self.shared.state()
     }
 
     /// Bytes that were taken by `send` and not yet by the kernel.
     pub fn buffered_amount(&self) -> usize {
-        todo!()
+        self.shared.writer.buffered()
     }
 
     /// The latest round trip measured by a ping.
     pub fn round_trip(&self) -> Option<Duration> {
-        todo!()
+        self.shared.pings.round_trip()
     }
 
     /// Ends the client without waiting: a close frame with 1001 goes out if
@@ -141,19 +205,81 @@ impl Client {
     /// the one it may have been called from. For a runtime-driven client the handler is dropped before this
     /// returns, or, when called from the handler, right after the handler returns.
     pub fn free(&self) {
-        todo!()
+        if self.shared.check_fork().is_err() {
+            return;
+        }
+        if let Mode::Runtime(slot) = &self.shared.mode {
+            slot.free();
+        }
+        self.shared.signal(signal::RELEASE);
     }
 
     /// The same without waiting for a handler that is running on another
     /// thread: for destructors and finalizers. The handler is dropped soon after.
     pub fn release(&self) {
-        todo!()
+        if self.shared.check_fork().is_ok() {
+            self.shared.release();
+        }
+    }
+
+    fn launch(config: Config, mode: impl FnOnce() -> Result<Mode>) -> Result<Client> {
+        let target = Target::parse(&config.url)?;
+        // The same checks as at each attempt, but now, to the caller's face.
+        Handshake::new(&target, &config)?;
+        let trust = if target.secure { Some(Trust::new(&config.tls)?) } else { None };
+        let shard = runtime::shard()?;
+        let shared = Arc::new(Shared::new(config, target, trust, mode()?, shard));
+        shard.spawn(lifecycle::run(shared.clone()));
+        let owner = Arc::new(Owner(shared.clone()));
+        Ok(Client { shared, _owner: Some(owner) })
+    }
+
+    /// A handle that keeps nothing alive, for the runtime and for handlers.
+    pub(crate) fn unowned(shared: Arc<Shared>) -> Client {
+        Client { shared, _owner: None }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    fn host(&self) -> Result<&Host> {
+        self.shared.host().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "the internal runtime drives this client; only a hosted one can be polled",
+            )
+        })
+    }
+
+    fn place(&self) -> Place {
+        place(Arc::as_ptr(&self.shared))
+    }
+
+    fn take(&self, kind: MessageKind, payload: &[u8], turn: Turn) -> Result<Sent> {
+        self.shared.check_fork()?;
+        if kind == MessageKind::Text
+            && let Err(error) = simdutf8::compat::from_utf8(payload)
+        {
+            let text = format!("send: expected text in UTF-8, got {error}");
+            return Err(Error::new(ErrorKind::Utf8, text));
+        }
+        let todo = self.shared.writer.send(kind, payload, turn, self.place())?;
+        let owed = todo.owed;
+        self.shared.follow_up(todo);
+        Ok(if owed { Sent::Deferred } else { Sent::Done })
     }
 }
 
-/// Ends all clients of this process and stops the runtime's threads, at most
-/// for `limit`. For hosts that unload or finalise; later clients start a
-/// new runtime.
-pub fn shutdown(limit: Duration) {
-    todo!()
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("url", &self.shared.config.url)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
 }

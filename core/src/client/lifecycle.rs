@@ -1,0 +1,186 @@
+//! The life of a client, from the first attempt to `Closed`: a task on the
+//! runtime, whoever drives the bytes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::unix::AsyncFd;
+use tokio::time::{sleep, timeout_at};
+
+use super::backoff;
+use super::handle::Client;
+use super::handler::Outcome;
+use super::serve::{Loss, serve};
+use super::shared::{Mode, Shared, signal};
+use crate::driver::host::Stored;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Closed, Down, Opened, State};
+use crate::protocol::handshake::{Accepted, Handshake};
+use crate::transport::dial;
+use crate::transport::watch::Registered;
+
+/// Close codes after which the same client would only be closed again:
+/// the purpose is fulfilled (1000), or the server objects to what it got.
+const FINAL_CODES: [u16; 7] = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
+
+/// How an attempt, or the connection it led to, came to its end.
+struct Outage {
+    loss: Loss,
+    /// The connection had been open for so long.
+    lived: Option<Duration>,
+}
+
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let client = Client::unowned(shared);
+    let ending = Ending { client: &client };
+    let closed = live(&client).await;
+    std::mem::forget(ending);
+    end(&client, closed);
+}
+
+/// Says `Closed` even when the task is dropped or panics.
+struct Ending<'a> {
+    client: &'a Client,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let error = if std::thread::panicking() {
+            Error::new(ErrorKind::Panic, "longwire panicked; please report this")
+        } else {
+            Error::new(ErrorKind::Closed, "the runtime was shut down")
+        };
+        let closed =
+            Closed { code: 1006, reason: String::new(), clean: false, error: Some(error) };
+        end(self.client, closed);
+    }
+}
+
+fn end(client: &Client, closed: Closed) {
+    client.shared().writer.end();
+    client.shared().set_state(State::Closed);
+    emit(client, Stored::Closed(closed));
+    client.shared().release();
+}
+
+async fn live(client: &Client) -> Closed {
+    let shared = client.shared();
+    let mut failed = 0;
+    let mut tries = 0;
+    let mut reconnects = 0;
+    loop {
+        shared.set_state(State::Connecting);
+        tries += 1;
+        let opened = tokio::select! {
+            biased;
+            () = shared.told_to_stop() => return stopped(),
+            opened = open(shared) => opened,
+        };
+        let outage = match opened {
+            Ok((ready, accepted)) => {
+                let opened = Opened {
+                    attempt: tries,
+                    reconnects,
+                    subprotocol: accepted.subprotocol,
+                    extensions: accepted.extensions,
+                    headers: accepted.headers,
+                };
+                let since = Instant::now();
+                let loss = serve(client, ready, opened, accepted.leftover).await;
+                reconnects += 1;
+                tries = 0;
+                Outage { loss, lived: Some(since.elapsed()) }
+            }
+            Err(error) => Outage { loss: Loss::failure(error), lived: None },
+        };
+        let Some((wait, down)) = retry(shared, &outage, &mut failed) else {
+            return closed(outage.loss);
+        };
+        shared.set_state(State::Down);
+        emit(client, Stored::Down(down));
+        tokio::select! {
+            biased;
+            () = shared.told_to_stop() => return stopped(),
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// One attempt, within `connect_timeout`.
+async fn open(shared: &Shared) -> Result<(AsyncFd<Registered>, Accepted)> {
+    let limit = shared.config.connect_timeout;
+    let deadline = tokio::time::Instant::now() + limit;
+    let target = &shared.target;
+    let late = |what: &str| {
+        let place = &target.authority;
+        Error::new(ErrorKind::Timeout, format!("{what} {place} within {limit:?}"))
+    };
+    let ready = timeout_at(deadline, dial::connect(target, shared.trust.as_ref()))
+        .await
+        .map_err(|_| late("no connection to"))??;
+    let mut handshake = Handshake::new(target, &shared.config)?;
+    timeout_at(deadline, dial::write_all(&ready, handshake.request()))
+        .await
+        .map_err(|_| late("the handshake could not be sent to"))??;
+    let answer = timeout_at(deadline, dial::read_until(&ready, |bytes| handshake.receive(bytes)));
+    match answer.await {
+        Ok(Ok(Some(accepted))) => Ok((ready, accepted)),
+        Ok(Ok(None)) => Err(handshake.end(false)),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(handshake.end(true)),
+    }
+}
+
+/// The wait before the next attempt, or `None` if this was the end.
+fn retry(shared: &Shared, outage: &Outage, failed: &mut u32) -> Option<(Duration, Down)> {
+    let options = shared.config.reconnect.as_ref()?;
+    let loss = &outage.loss;
+    let code = loss.closed_by_peer.then_some(loss.code);
+    let again = match (code, &loss.error) {
+        (Some(code), _) => !FINAL_CODES.contains(&code),
+        (None, Some(error)) => error.is_retryable(),
+        (None, None) => false,
+    };
+    if loss.stop || !again {
+        return None;
+    }
+    *failed = match outage.lived {
+        Some(lived) if lived >= options.stable_after => 0,
+        _ => *failed + 1,
+    };
+    if options.max_attempts.is_some_and(|most| *failed >= most.max(1)) {
+        return None;
+    }
+    let wait = backoff::delay(options, *failed);
+    let error = loss.error.clone().unwrap_or_else(|| loss.close_error());
+    Some((wait, Down { error, code, attempt: *failed, retry_in: wait }))
+}
+
+/// `close` or `release` came while there was no connection.
+fn stopped() -> Closed {
+    Closed { code: 1006, reason: String::new(), clean: false, error: None }
+}
+
+fn closed(loss: Loss) -> Closed {
+    let regular = matches!(loss.code, 1000 | 1001 | 1005);
+    let error = match loss.error {
+        Some(error) => Some(error),
+        None if loss.stop || regular => None,
+        None => Some(loss.close_error()),
+    };
+    Closed { code: loss.code, reason: loss.reason, clean: loss.clean, error }
+}
+
+/// Hands an event of the client's life to its user.
+pub(crate) fn emit(client: &Client, event: Stored) {
+    let shared = client.shared();
+    match &shared.mode {
+        Mode::Hosted(host) => host.post(event),
+        Mode::Runtime(slot) => {
+            let ((), outcome) = slot.lend(client, |emit| shared.deliver(event, emit));
+            if outcome == Outcome::Panicked {
+                shared.signal(signal::RELEASE);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Reading and delivering, by whichever thread drives.
+//!
+//! **Only the holder of the reader reads, and only the holder of the reader
+//! puts messages into the inbox**; so whoever takes the reader and then looks
+//! into the inbox finds everything that came before. Events are delivered
+//! without any lock.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::handle::Drive;
+use super::scope::Batch;
+use super::shared::{Shared, coarse_now};
+use crate::connection::reader::{End, Reader, Stop};
+use crate::driver::host::{Host, Stored};
+use crate::driver::runtime::lock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Message, Pong};
+use crate::protocol::decoder::Item;
+use crate::transport::scratch;
+
+/// Where the reader of the connection of the moment is.
+pub(crate) enum ReaderSlot {
+    /// No connection.
+    Vacant,
+    /// Ready to be taken.
+    Idle(u64, Box<Reader>),
+    /// Somebody is reading the connection with this number.
+    Held(u64),
+}
+
+/// What a pump left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pumped {
+    /// The socket is empty.
+    Idle,
+    /// There is more.
+    More,
+    /// The peer's side ended; the cause is recorded.
+    Ended,
+    /// Somebody else is reading, or there is no connection.
+    Unavailable,
+}
+
+/// The reader, for as long as somebody reads.
+struct Held<'a> {
+    shared: &'a Shared,
+    epoch: u64,
+    reader: Option<Box<Reader>>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(reader) = self.reader.take() else { return };
+        if std::thread::panicking() {
+            // What the buffer held is gone with the stack.
+            self.shared.record_end(End::Failed(Error::new(
+                ErrorKind::Panic,
+                "an event handler panicked",
+            )));
+            return;
+        }
+        let mut slot = lock(&self.shared.reader);
+        // Another connection may have taken the place meanwhile.
+        if matches!(*slot, ReaderSlot::Held(epoch) if epoch == self.epoch) {
+            *slot = ReaderSlot::Idle(self.epoch, reader);
+        }
+    }
+}
+
+impl Shared {
+    fn hold(&self) -> Option<Held<'_>> {
+        let mut slot = lock(&self.reader);
+        let ReaderSlot::Idle(epoch, _) = *slot else { return None };
+        match std::mem::replace(&mut *slot, ReaderSlot::Held(epoch)) {
+            ReaderSlot::Idle(_, reader) => {
+                Some(Held { shared: self, epoch, reader: Some(reader) })
+            }
+            ReaderSlot::Vacant | ReaderSlot::Held(_) => None,
+        }
+    }
+
+    /// Reads until the socket is empty or `budget` events were delivered.
+    pub(crate) fn pump(&self, budget: usize, emit: &mut dyn FnMut(Event<'_>)) -> Pumped {
+        match self.hold() {
+            Some(mut held) => {
+                let mut left = budget;
+                self.pump_held(&mut held, emit, &mut |_| {
+                    left = left.saturating_sub(1);
+                    left > 0
+                })
+            }
+            None => Pumped::Unavailable,
+        }
+    }
+
+    /// `more` is asked after each item, with its size, whether to go on.
+    fn pump_held(
+        &self,
+        held: &mut Held<'_>,
+        emit: &mut dyn FnMut(Event<'_>),
+        more: &mut dyn FnMut(usize) -> bool,
+    ) -> Pumped {
+        let Some(reader) = &mut held.reader else { return Pumped::Unavailable };
+        let batch = Batch::begin(std::ptr::from_ref(self));
+        let mut answers = false;
+        let (stop, received) = scratch::with(|scratch| {
+            reader.read(scratch, &mut |item: Item<'_>| match item {
+                Item::Message(message) => {
+                    let size = message.as_bytes().len();
+                    emit(Event::Message(message));
+                    more(size)
+                }
+                Item::Ping(payload) => {
+                    self.writer.pong(payload);
+                    answers = true;
+                    true
+                }
+                Item::Pong(payload) => {
+                    let round_trip = self.pings.answered(payload);
+                    emit(Event::Pong(Pong { payload, round_trip }));
+                    more(payload.len())
+                }
+                // The reader ends with it.
+                Item::Close(_) => false,
+            })
+        });
+        if received {
+            self.received.store(coarse_now(), Ordering::Relaxed);
+            self.writer.new_turn();
+        }
+        let flush = answers || batch.deferred() || reader.link().is_encrypted();
+        drop(batch);
+        if flush {
+            self.follow_up(self.writer.flush());
+        }
+        match stop {
+            Stop::Idle => Pumped::Idle,
+            Stop::More => Pumped::More,
+            Stop::End(end) => {
+                if let Some(host) = self.host() {
+                    host.detach(reader.link().fd());
+                }
+                // Never read again, so it does not go back.
+                held.reader = None;
+                self.record_end(end);
+                Pumped::Ended
+            }
+        }
+    }
+
+    /// The host's turn: what waits in the inbox, then the socket.
+    pub(crate) fn drive(
+        &self,
+        host: &Host,
+        budget: usize,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Drive> {
+        self.check_fork()?;
+        let _turn = host.begin_drive()?;
+        host.drives.fetch_add(1, Ordering::Relaxed);
+        self.writer.new_turn();
+        if host.finished.load(Ordering::Acquire) {
+            return Ok(Drive::Finished);
+        }
+        let mut left = budget.max(1);
+        host.quiet();
+        // First the reader, then the inbox: see the module's text.
+        let held = self.hold();
+        while let Some(stored) = host.take() {
+            let last = matches!(stored, Stored::Closed(_));
+            self.deliver(stored, on_event);
+            left -= 1;
+            if last {
+                host.finished.store(true, Ordering::Release);
+                return Ok(Drive::Finished);
+            }
+            if left == 0 {
+                host.signal();
+                return Ok(Drive::More);
+            }
+        }
+        let Some(mut held) = held else { return Ok(Drive::Idle) };
+        let pumped = self.pump_held(&mut held, on_event, &mut |_| {
+            left = left.saturating_sub(1);
+            left > 0
+        });
+        let hidden = held.reader.as_ref().is_some_and(|reader| reader.has_left());
+        if pumped == Pumped::More || hidden {
+            host.signal();
+            return Ok(Drive::More);
+        }
+        Ok(Drive::Idle)
+    }
+
+    /// Hands one stored event over. After `Open` the queue may follow.
+    pub(crate) fn deliver(&self, mut stored: Stored, emit: &mut dyn FnMut(Event<'_>)) {
+        let batch = Batch::begin(std::ptr::from_ref(self));
+        match &mut stored {
+            Stored::Open(epoch, opened) => {
+                batch.opening(true);
+                emit(Event::Open(opened));
+                batch.opening(false);
+                drop(batch);
+                self.follow_up(self.writer.ungate(*epoch));
+                return;
+            }
+            Stored::Message(kind, bytes) => emit(Event::Message(Message::assembled(*kind, bytes))),
+            Stored::Pong(payload, round_trip) => {
+                emit(Event::Pong(Pong { payload, round_trip: *round_trip }));
+            }
+            Stored::Down(down) => emit(Event::Down(down)),
+            Stored::Drain => emit(Event::Drain),
+            Stored::Closed(closed) => emit(Event::Closed(closed)),
+        }
+        let flush = batch.deferred();
+        drop(batch);
+        if flush {
+            self.follow_up(self.writer.flush());
+        }
+    }
+
+    /// The guard's turn: reads in place of a host that does not.
+    pub(crate) fn stand_in(&self) {
+        let Some(host) = self.host() else { return };
+        let drives = host.drives.load(Ordering::Relaxed);
+        if host.seen.swap(drives, Ordering::Relaxed) == drives {
+            self.read_into_inbox(host);
+        }
+    }
+
+    /// Reads what is there, as far as the inbox has room.
+    pub(crate) fn read_into_inbox(&self, host: &Host) {
+        let room = self.config.receive_buffer;
+        while host.waiting() < room {
+            let Some(mut held) = self.hold() else { return };
+            let pumped = self.pump_held(
+                &mut held,
+                &mut |event| {
+                    if let Some(stored) = store(event) {
+                        host.post(stored);
+                    }
+                },
+                &mut |_| host.waiting() < room,
+            );
+            if pumped != Pumped::More {
+                return;
+            }
+        }
+        // Bytes that were decoded no further are not in the socket any more.
+        host.signal();
+    }
+}
+
+/// Only what a reader emits comes here.
+fn store(event: Event<'_>) -> Option<Stored> {
+    match event {
+        Event::Message(message) => Some(Stored::Message(message.kind(), message.into_bytes())),
+        Event::Pong(Pong { payload, round_trip }) => {
+            Some(Stored::Pong(payload.to_vec(), round_trip.map(Duration::from)))
+        }
+        Event::Open(_) | Event::Down(_) | Event::Drain | Event::Closed(_) => None,
+    }
+}

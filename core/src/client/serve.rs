@@ -1,0 +1,471 @@
+//! One open connection, from `Open` to its loss: waits for readiness, requests
+//! and time. The bytes themselves are moved by `reading` and `writer`.
+
+use std::future::pending;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::handle::Client;
+use super::handler::Outcome;
+use super::lifecycle::emit;
+use super::reading::{Pumped, ReaderSlot};
+use super::shared::{Mode, Shared, coarse_now, signal};
+use super::writer::Flushed;
+use crate::connection::reader::{End, Reader};
+use crate::driver::host::Stored;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Opened, State};
+use crate::transport::link::{Got, Link};
+use crate::transport::scratch;
+use crate::transport::watch::{self, Registered, unwatchable};
+
+/// After the last frame, this long for the peer to end the TCP connection,
+/// which is its part to do first (RFC 6455 section 7.1.1).
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How a connection ended.
+pub(crate) struct Loss {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+    pub(crate) clean: bool,
+    /// There was a close frame of the peer's.
+    pub(crate) closed_by_peer: bool,
+    pub(crate) error: Option<Error>,
+    /// The user wanted the end.
+    pub(crate) stop: bool,
+}
+
+impl Loss {
+    pub(crate) fn failure(error: Error) -> Loss {
+        Loss {
+            code: 1006,
+            reason: String::new(),
+            clean: false,
+            closed_by_peer: false,
+            error: Some(error),
+            stop: false,
+        }
+    }
+
+    /// What to say where an error is wanted and there is only a close code.
+    pub(crate) fn close_error(&self) -> Error {
+        let reason = if self.reason.is_empty() { "without a reason" } else { &self.reason };
+        let text = format!("the server closed the connection with code {}: {reason}", self.code);
+        Error::new(ErrorKind::Closed, text)
+    }
+}
+
+/// Why [`Connection::wait`] ended.
+enum Cause {
+    /// The peer's side ended.
+    End(End),
+    Heartbeat,
+    CloseTimeout,
+    Released,
+}
+
+struct Connection<'a> {
+    client: &'a Client,
+    shared: &'a Shared,
+    link: Arc<Link>,
+    io: Io,
+    beat: Beat,
+    /// Our close frame was queued, and this is how long the peer may take.
+    close_by: Option<Instant>,
+    broken: bool,
+}
+
+/// Readiness, as far as the runtime has to wait for it.
+enum Io {
+    /// The runtime reads and writes.
+    Runtime(AsyncFd<Registered>),
+    /// The host reads; a duplicate of the socket waits for room to write,
+    /// once that was needed.
+    Hosted { key: u64, writable: Option<AsyncFd<OwnedFd>> },
+}
+
+pub(crate) async fn serve(
+    client: &Client,
+    ready: AsyncFd<Registered>,
+    opened: Opened,
+    early: Vec<u8>,
+) -> Loss {
+    let shared = client.shared();
+    let link = ready.get_ref().0.clone();
+    let _ = shared.take_end();
+    shared.received.store(coarse_now(), std::sync::atomic::Ordering::Relaxed);
+    shared.pings.forget();
+    let epoch = shared.writer.attach(link.clone());
+    shared.set_state(State::Open);
+    // `Open` first: whoever finds the reader may read messages.
+    emit(client, Stored::Open(epoch, opened));
+    let reader = Box::new(Reader::new(link.clone(), shared.limits(), early));
+    *crate::driver::runtime::lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);
+    let io = match &shared.mode {
+        Mode::Runtime(_) => Io::Runtime(ready),
+        Mode::Hosted(host) => {
+            drop(ready);
+            let weak = client.downgrade();
+            let watched = shared.shard.guard().watch(shared.shard, link.fd(), weak);
+            let key = match watched.and_then(|key| host.attach(link.fd()).map(|()| key)) {
+                Ok(key) => key,
+                Err(error) => {
+                    shared.record_end(End::Failed(unwatchable(&error)));
+                    0
+                }
+            };
+            // The reader may hold bytes that the socket does not show.
+            host.signal();
+            Io::Hosted { key, writable: None }
+        }
+    };
+    let beat = Beat::new(shared);
+    let mut connection =
+        Connection { client, shared, link, io, beat, close_by: None, broken: false };
+    let cause = connection.wait().await;
+    connection.finish(cause).await
+}
+
+impl Connection<'_> {
+    async fn wait(&mut self) -> Cause {
+        if let Some(cause) = self.read() {
+            return cause;
+        }
+        let timer = sleep_until(self.next_deadline());
+        tokio::pin!(timer);
+        loop {
+            let signals = self.shared.take_signals();
+            if signals != 0 {
+                if let Some(cause) = self.obey(signals) {
+                    return cause;
+                }
+                timer.as_mut().reset(self.next_deadline());
+            }
+            let mut blocked = !self.broken && self.shared.writer.is_blocked();
+            if blocked && let Err(error) = self.io.want_writable(&self.link) {
+                self.shared.record_end(End::Failed(error));
+                blocked = false;
+            }
+            tokio::select! {
+                biased;
+                () = self.shared.signaled() => {}
+                ready = self.io.readable() => {
+                    let pumped = pump(self.client, self.shared);
+                    match (pumped, ready) {
+                        (Pumped::Idle | Pumped::Unavailable, Ok(mut ready)) => ready.clear_ready(),
+                        (Pumped::More, Ok(_)) => {}
+                        (_, Err(error)) => return Cause::End(End::Failed(unwatchable(&error))),
+                        (Pumped::Ended, _) => return self.ended(),
+                    }
+                }
+                ready = self.io.writable(), if blocked => {
+                    let (flushed, drain) = self.shared.writer.resume();
+                    if let (Flushed::Blocked, Ok(mut ready)) = (flushed, ready) {
+                        ready.clear_ready();
+                    }
+                    self.broken |= flushed == Flushed::Broken;
+                    if drain {
+                        emit(self.client, Stored::Drain);
+                    }
+                }
+                () = &mut timer => {
+                    if let Some(cause) = self.time() {
+                        return cause;
+                    }
+                    timer.as_mut().reset(self.next_deadline());
+                }
+            }
+        }
+    }
+
+    /// Reads what came along with the handshake.
+    fn read(&mut self) -> Option<Cause> {
+        if matches!(self.io, Io::Hosted { .. }) {
+            return None;
+        }
+        (pump(self.client, self.shared) == Pumped::Ended).then(|| self.ended())
+    }
+
+    fn ended(&self) -> Cause {
+        let end = self.shared.take_end();
+        Cause::End(end.unwrap_or(End::Eof))
+    }
+
+    fn obey(&mut self, signals: u32) -> Option<Cause> {
+        if signals & signal::END != 0 {
+            return Some(self.ended());
+        }
+        if signals & signal::RELEASE != 0 {
+            return Some(Cause::Released);
+        }
+        if signals & signal::CLOSE != 0 && self.close_by.is_none() {
+            let (code, reason) = crate::driver::runtime::lock(&self.shared.close)
+                .take()
+                .unwrap_or((1000, String::new()));
+            self.shared.set_state(State::Closing);
+            self.shared.writer.close(Some(code), &reason);
+            self.close_by = Some(Instant::now() + self.shared.config.close_timeout);
+            self.shared.follow_up(self.shared.writer.flush());
+        }
+        if signals & signal::WRITE != 0 {
+            self.shared.follow_up(self.shared.writer.flush());
+        }
+        if signals & signal::DRAIN != 0 {
+            emit(self.client, Stored::Drain);
+        }
+        None
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let beat = self.beat.next(self.shared);
+        self.close_by.map_or(beat, |close| close.min(beat))
+    }
+
+    fn time(&mut self) -> Option<Cause> {
+        if self.close_by.is_some_and(|close| close <= Instant::now()) {
+            return Some(Cause::CloseTimeout);
+        }
+        self.beat.tick(self.shared, &self.link).then_some(Cause::Heartbeat)
+    }
+
+    /// Says goodbye as the cause demands, and takes the connection apart.
+    async fn finish(mut self, cause: Cause) -> Loss {
+        let shared = self.shared;
+        let stop = self.close_by.is_some() || matches!(cause, Cause::Released);
+        if let (Io::Hosted { .. }, Some(host)) = (&self.io, shared.host()) {
+            host.detach(self.link.fd());
+            if !matches!(cause, Cause::End(_)) {
+                shared.read_into_inbox(host);
+            }
+        }
+        let loss = match cause {
+            Cause::End(End::Close { code, reason }) => {
+                let echo = (code != 1005).then_some(code);
+                shared.writer.close(echo, "");
+                let clean = self.say_goodbye(false).await;
+                Loss { code, reason, clean, closed_by_peer: true, error: None, stop }
+            }
+            Cause::End(End::Violation { code, error }) => {
+                shared.writer.close(Some(code), closing_reason(&error));
+                self.say_goodbye(true).await;
+                Loss { stop, ..Loss::failure(error) }
+            }
+            Cause::End(end) => {
+                let error = end.error().filter(|_| !stop);
+                Loss { stop, error, ..Loss::failure(lost()) }
+            }
+            Cause::Heartbeat => Loss::failure(Error::new(
+                ErrorKind::Heartbeat,
+                format!(
+                    "the server answered no ping for {:?}",
+                    shared.config.heartbeat.timeout
+                ),
+            )),
+            Cause::CloseTimeout => {
+                let limit = shared.config.close_timeout;
+                let text = format!("the server did not answer the close frame within {limit:?}");
+                Loss { stop, ..Loss::failure(Error::new(ErrorKind::Timeout, text)) }
+            }
+            Cause::Released => {
+                shared.writer.close(Some(1001), "");
+                self.say_goodbye(true).await;
+                Loss { stop, error: None, ..Loss::failure(lost()) }
+            }
+        };
+        if let Io::Hosted { key, .. } = self.io {
+            shared.shard.guard().forget(key, self.link.fd());
+        }
+        *crate::driver::runtime::lock(&shared.reader) = ReaderSlot::Vacant;
+        while !shared.writer.detach() {
+            // Another thread is inside a non-blocking write.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        loss
+    }
+
+    /// Sends what is left, our close frame last, and lets the peer end the
+    /// connection. Whether all of it was sent.
+    async fn say_goodbye(&mut self, shut: bool) -> bool {
+        let until = Instant::now() + LINGER.min(self.shared.config.close_timeout);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let Ok(io) = watch::duplicate(&self.link, both) else { return false };
+        let sent = loop {
+            let (flushed, _) = self.shared.writer.resume();
+            match flushed {
+                Flushed::Done if self.shared.writer.is_empty() => break true,
+                // Another thread is flushing; it takes our frame along.
+                Flushed::Done => tokio::task::yield_now().await,
+                Flushed::Broken => break false,
+                Flushed::Blocked => match timeout_at(until, io.writable()).await {
+                    Ok(Ok(mut ready)) => ready.clear_ready(),
+                    _ => break false,
+                },
+            }
+            if Instant::now() >= until {
+                break false;
+            }
+        };
+        if shut {
+            self.link.finish_writing();
+        }
+        // Bytes that nobody reads would make the kernel reset the connection,
+        // and our close frame might never arrive.
+        while let Step::Again = scratch::with(|scratch| match self.link.read(scratch) {
+            Ok(Got::Bytes { .. }) => Step::Again,
+            Ok(Got::Nothing) => Step::Wait,
+            Ok(Got::End) | Err(_) => Step::End,
+        })
+        .or_wait(&io, until)
+        .await
+        {}
+        sent
+    }
+}
+
+enum Step {
+    Again,
+    Wait,
+    End,
+}
+
+impl Step {
+    async fn or_wait(self, io: &AsyncFd<OwnedFd>, until: Instant) -> Step {
+        let Step::Wait = self else { return self };
+        match timeout_at(until, io.readable()).await {
+            Ok(Ok(mut ready)) => {
+                ready.clear_ready();
+                Step::Again
+            }
+            _ => Step::End,
+        }
+    }
+}
+
+impl Io {
+    async fn readable(&self) -> std::io::Result<AsyncFdReadyGuard<'_, Registered>> {
+        match self {
+            Io::Runtime(ready) => ready.readable().await,
+            Io::Hosted { .. } => pending().await,
+        }
+    }
+
+    async fn writable(&self) -> Result<Writable<'_>, std::io::Error> {
+        match self {
+            Io::Runtime(ready) => ready.writable().await.map(Writable::Registered),
+            Io::Hosted { writable: Some(ready), .. } => {
+                ready.writable().await.map(Writable::Duplicate)
+            }
+            Io::Hosted { writable: None, .. } => pending().await,
+        }
+    }
+
+    /// Prepares for [`Io::writable`].
+    fn want_writable(&mut self, link: &Link) -> Result<(), Error> {
+        if let Io::Hosted { writable: writable @ None, .. } = self {
+            *writable = Some(watch::duplicate(link, Interest::WRITABLE)?);
+        }
+        Ok(())
+    }
+}
+
+enum Writable<'a> {
+    Registered(AsyncFdReadyGuard<'a, Registered>),
+    Duplicate(AsyncFdReadyGuard<'a, OwnedFd>),
+}
+
+impl Writable<'_> {
+    fn clear_ready(&mut self) {
+        match self {
+            Writable::Registered(ready) => ready.clear_ready(),
+            Writable::Duplicate(ready) => ready.clear_ready(),
+        }
+    }
+}
+
+/// Reads for the handler, if this client has one.
+fn pump(client: &Client, shared: &Shared) -> Pumped {
+    let Mode::Runtime(slot) = &shared.mode else { return Pumped::Unavailable };
+    let (pumped, outcome) = slot.lend(client, |emit| shared.pump(usize::MAX, emit));
+    if outcome == Outcome::Panicked {
+        shared.signal(signal::RELEASE);
+    }
+    pumped
+}
+
+/// When to ping and what a silence means.
+struct Beat {
+    interval: Option<Duration>,
+    timeout: Duration,
+    /// When the unanswered ping was sent, by [`coarse_now`].
+    pinged: Option<u64>,
+    count: u32,
+}
+
+impl Beat {
+    fn new(shared: &Shared) -> Beat {
+        let options = shared.config.heartbeat;
+        Beat { interval: options.interval, timeout: options.timeout, pinged: None, count: 0 }
+    }
+
+    fn next(&self, shared: &Shared) -> Instant {
+        let since = |from: u64, wait: Duration| {
+            let passed = Duration::from_nanos(coarse_now().saturating_sub(from));
+            Instant::now() + wait.saturating_sub(passed)
+        };
+        match (self.pinged, self.interval) {
+            (Some(pinged), _) => since(pinged, self.timeout),
+            (None, Some(interval)) => since(received(shared), interval),
+            (None, None) => Instant::now() + Duration::from_secs(86_400),
+        }
+    }
+
+    /// Looks at the clock; `true` if the peer is gone.
+    fn tick(&mut self, shared: &Shared, link: &Link) -> bool {
+        let Some(interval) = self.interval else { return false };
+        let now = coarse_now();
+        let quiet_since = |from: u64| Duration::from_nanos(now.saturating_sub(from));
+        if let Some(pinged) = self.pinged {
+            // Whatever came since came from a living peer, even if the user
+            // is too slow to fetch it.
+            if received(shared) >= pinged || link.has_unread() {
+                self.pinged = None;
+            } else {
+                return quiet_since(pinged) >= self.timeout;
+            }
+        }
+        if quiet_since(received(shared)) >= interval {
+            self.count = self.count.wrapping_add(1);
+            let payload = self.count.to_be_bytes();
+            self.pinged = Some(now);
+            shared.pings.sent(&payload);
+            // Refused only if the connection is closing, which has its own limit.
+            if let Ok(todo) = shared.writer.ping(&payload, super::scope::Place::Outside) {
+                shared.follow_up(todo);
+            }
+        }
+        false
+    }
+}
+
+fn received(shared: &Shared) -> u64 {
+    shared.received.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Lost, "the connection ended")
+}
+
+/// A close reason has at most 123 bytes (RFC 6455 section 5.5).
+fn closing_reason(error: &Error) -> &str {
+    let text = error.message();
+    let mut end = text.len().min(123);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

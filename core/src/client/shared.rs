@@ -1,0 +1,199 @@
+//! What the handles, the runtime and the host of one client have in common.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::handler::Slot;
+use super::pings::Pings;
+use super::reading::ReaderSlot;
+use super::writer::{Todo, Writer};
+use crate::connection::reader::End;
+use crate::driver::fork;
+use crate::driver::host::{Host, Stored};
+use crate::driver::runtime::{Shard, lock};
+use crate::error::Result;
+use crate::event::State;
+use crate::options::Config;
+use crate::protocol::decoder::Limits;
+use crate::protocol::target::Target;
+use crate::transport::tls::Trust;
+
+/// Who moves the bytes of a client.
+pub(crate) enum Mode {
+    /// The internal runtime, which calls a handler.
+    Runtime(Slot),
+    /// A foreign event loop.
+    Hosted(Host),
+}
+
+/// Requests to the lifecycle task, as bits.
+pub(crate) mod signal {
+    /// `close` was called.
+    pub(crate) const CLOSE: u32 = 1;
+    /// Nobody wants the client any more.
+    pub(crate) const RELEASE: u32 = 2;
+    /// The writer has work for the runtime.
+    pub(crate) const WRITE: u32 = 4;
+    /// `Drain` is due.
+    pub(crate) const DRAIN: u32 = 8;
+    /// The peer's side ended, see [`super::Shared::end`].
+    pub(crate) const END: u32 = 16;
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) target: Target,
+    pub(crate) trust: Option<Trust>,
+    pub(crate) mode: Mode,
+    pub(crate) shard: &'static Shard,
+    pub(crate) writer: Writer,
+    pub(crate) reader: Mutex<ReaderSlot>,
+    pub(crate) pings: Pings,
+    /// When bytes last came, by [`coarse_now`].
+    pub(crate) received: AtomicU64,
+    /// What `close` asked for.
+    pub(crate) close: Mutex<Option<(u16, String)>>,
+    end: Mutex<Option<End>>,
+    generation: u32,
+    state: AtomicU8,
+    signals: AtomicU32,
+    notify: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Config,
+        target: Target,
+        trust: Option<Trust>,
+        mode: Mode,
+        shard: &'static Shard,
+    ) -> Shared {
+        Shared {
+            writer: Writer::new(config.send_buffer, config.offline),
+            config,
+            target,
+            trust,
+            mode,
+            shard,
+            reader: Mutex::new(ReaderSlot::Vacant),
+            pings: Pings::default(),
+            received: AtomicU64::new(coarse_now()),
+            close: Mutex::new(None),
+            end: Mutex::new(None),
+            generation: fork::generation(),
+            state: AtomicU8::new(State::Connecting as u8),
+            signals: AtomicU32::new(0),
+            notify: Notify::new(),
+        }
+    }
+
+    /// Fails in a forked child, where none of this works.
+    pub(crate) fn check_fork(&self) -> Result<()> {
+        fork::check(self.generation)
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_message_size: self.config.max_message_size,
+            max_fragments: self.config.max_fragments,
+        }
+    }
+
+    pub(crate) fn host(&self) -> Option<&Host> {
+        match &self.mode {
+            Mode::Hosted(host) => Some(host),
+            Mode::Runtime(_) => None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Connecting,
+            1 => State::Open,
+            2 => State::Down,
+            3 => State::Closing,
+            _ => State::Closed,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Sends signals to the lifecycle task.
+    pub(crate) fn signal(&self, signals: u32) {
+        // Notified only by whoever sets a new bit: the task clears them all
+        // when it wakes.
+        if self.signals.fetch_or(signals, Ordering::AcqRel) & signals != signals {
+            self.notify.notify_one();
+        }
+    }
+
+    /// Takes the signals that came.
+    pub(crate) fn take_signals(&self) -> u32 {
+        if self.signals.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        self.signals.swap(0, Ordering::AcqRel)
+    }
+
+    /// The signals that came, left in place.
+    pub(crate) fn peek_signals(&self) -> u32 {
+        self.signals.load(Ordering::Acquire)
+    }
+
+    /// Waits for a signal.
+    pub(crate) async fn signaled(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Waits until the client is to end: `close` or `release` was called.
+    pub(crate) async fn told_to_stop(&self) {
+        while self.peek_signals() & (signal::CLOSE | signal::RELEASE) == 0 {
+            self.signaled().await;
+        }
+    }
+
+    /// Notes how the peer's side ended. The first cause counts.
+    pub(crate) fn record_end(&self, end: End) {
+        lock(&self.end).get_or_insert(end);
+        self.signal(signal::END);
+    }
+
+    pub(crate) fn take_end(&self) -> Option<End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Sees to what a send or flush left to do; whether a flush is owed is the
+    /// caller's business.
+    pub(crate) fn follow_up(&self, todo: Todo) {
+        if todo.wake {
+            self.signal(signal::WRITE);
+        }
+        if todo.drain {
+            match &self.mode {
+                Mode::Hosted(host) => host.post(Stored::Drain),
+                Mode::Runtime(_) => self.signal(signal::DRAIN),
+            }
+        }
+    }
+
+    /// The user wants no events any more.
+    pub(crate) fn release(&self) {
+        if let Mode::Runtime(slot) = &self.mode {
+            slot.release();
+        }
+        self.signal(signal::RELEASE);
+    }
+}
+
+/// A monotonic clock in nanoseconds that costs a few of them and is right to
+/// a few milliseconds: enough to know when something last came.
+pub(crate) fn coarse_now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one timespec; the clock exists since Linux 2.6.32.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}

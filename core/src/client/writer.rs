@@ -1,0 +1,447 @@
+//! Sending, on the caller's thread.
+//!
+//! A sender locks the writer, encodes into the outbox and, if nobody else is
+//! flushing, writes to the socket itself. Senders that come meanwhile only
+//! append: whoever flushes takes along what it finds (flat combining). The lock
+//! is never held during a system call. What the kernel does not take stays for
+//! the runtime, which waits until the socket is writable.
+//!
+//! **Order: messages leave in the order in which their sends took the lock,
+//! except that what is sent from within `Open` precedes what was queued while
+//! down.**
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::scope::{self, Place};
+use crate::connection::outbox::Outbox;
+use crate::driver::runtime::lock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::MessageKind;
+use crate::options::Offline;
+use crate::protocol::encoder::{close_payload, encoded_len};
+use crate::protocol::frame::OpCode;
+use crate::transport::link::{Link, would_block};
+
+/// Sends closer together than this are a burst.
+const BURST: Duration = Duration::from_micros(20);
+/// So many sends of a burst are written at once; the rest is left to the
+/// runtime, which writes many of them together.
+const BURST_DIRECT: u32 = 2;
+/// Past so many unsent bytes only the latest ping is answered
+/// (RFC 6455 section 5.5.3 allows it), so that a flood of pings costs nothing.
+const PONGS: usize = 64 << 10;
+
+pub(crate) struct Writer {
+    state: Mutex<State>,
+    /// Direct writes since bytes last came or the turn ended.
+    burst: AtomicU32,
+    /// A copy of what waits, for readers without the lock.
+    buffered: AtomicUsize,
+    limit: usize,
+    offline: Offline,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// No connection; messages are queued or refused.
+    Offline,
+    /// `Open` is being delivered: only what is sent from within goes out.
+    Gated,
+    Open,
+    /// Our close frame is in the outbox or gone.
+    Closing,
+    /// Never again.
+    Ended,
+}
+
+struct State {
+    phase: Phase,
+    link: Option<Arc<Link>>,
+    /// Counts links.
+    epoch: u64,
+    outbox: Outbox,
+    /// Messages that wait for the next connection.
+    pending: VecDeque<(MessageKind, Vec<u8>)>,
+    pending_bytes: usize,
+    /// The answer to the latest ping, while the outbox is too full for it.
+    pong: Option<Vec<u8>>,
+    flushing: bool,
+    /// The socket is full or broken; the runtime goes on.
+    blocked: bool,
+    /// The runtime was asked to flush.
+    requested: bool,
+    drain_owed: bool,
+    last_direct: Option<Instant>,
+}
+
+/// When a message that was taken leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The caller has no loop: a burst is left to the runtime.
+    None,
+    /// The caller flushes at the end of its turn.
+    Host,
+}
+
+/// What the caller has to see to.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Todo {
+    /// The runtime has to look at the writer: it is blocked, broken or has a burst to write.
+    pub(crate) wake: bool,
+    /// `Drain` is due.
+    pub(crate) drain: bool,
+    /// The caller owes a flush at the end of its turn.
+    pub(crate) owed: bool,
+}
+
+/// The result of a flush.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    Done,
+    Blocked,
+    Broken,
+}
+
+impl Writer {
+    pub(crate) fn new(limit: usize, offline: Offline) -> Writer {
+        Writer {
+            state: Mutex::new(State {
+                phase: Phase::Offline,
+                link: None,
+                epoch: 0,
+                outbox: Outbox::default(),
+                pending: VecDeque::new(),
+                pending_bytes: 0,
+                pong: None,
+                flushing: false,
+                blocked: false,
+                requested: false,
+                drain_owed: false,
+                last_direct: None,
+            }),
+            burst: AtomicU32::new(0),
+            buffered: AtomicUsize::new(0),
+            limit,
+            offline,
+        }
+    }
+
+    /// Takes one message or refuses it as a whole.
+    pub(crate) fn send(
+        &self,
+        kind: MessageKind,
+        payload: &[u8],
+        turn: Turn,
+        place: Place,
+    ) -> Result<Todo> {
+        let mut state = lock(&self.state);
+        let queue = match state.phase {
+            Phase::Open => false,
+            Phase::Gated => !matches!(place, Place::Inside { opening: true, .. }),
+            Phase::Offline if self.offline == Offline::Refuse => return Err(offline()),
+            Phase::Offline => true,
+            Phase::Closing | Phase::Ended => return Err(closed()),
+        };
+        let len = encoded_len(payload.len());
+        let waiting = state.waiting();
+        if waiting > 0 && waiting + len > self.limit {
+            state.drain_owed = true;
+            return Err(full(waiting, len, self.limit));
+        }
+        if queue {
+            state.pending_bytes += len;
+            state.pending.push_back((kind, payload.to_vec()));
+            self.publish(&state);
+            return Ok(Todo::default());
+        }
+        let opcode = match kind {
+            MessageKind::Text => OpCode::Text,
+            MessageKind::Binary => OpCode::Binary,
+        };
+        state.outbox.push(opcode, payload);
+        if state.flushing || state.blocked {
+            self.publish(&state);
+            return Ok(Todo::default());
+        }
+        let direct = match (place, turn) {
+            (Place::Inside { first, .. }, _) => first,
+            (Place::Outside, Turn::Host) => self.burst.load(Ordering::Relaxed) == 0,
+            (Place::Outside, Turn::None) => !state.requested && self.begins_burst(&mut state),
+        };
+        if direct {
+            self.burst.fetch_add(1, Ordering::Relaxed);
+            if place != Place::Outside {
+                scope::sent_directly();
+            }
+            let (state, flushed) = self.flush_locked(state);
+            return Ok(self.after(state, flushed));
+        }
+        let mut todo = Todo::default();
+        match (place, turn) {
+            (Place::Inside { .. }, _) => scope::defer(),
+            (Place::Outside, Turn::Host) => todo.owed = true,
+            (Place::Outside, Turn::None) => todo.wake = !std::mem::replace(&mut state.requested, true),
+        }
+        self.publish(&state);
+        Ok(todo)
+    }
+
+    /// Whether a send outside any loop may be written at once.
+    fn begins_burst(&self, state: &mut State) -> bool {
+        let now = Instant::now();
+        let last = state.last_direct.replace(now);
+        if last.is_none_or(|last| now.duration_since(last) > BURST) {
+            self.burst.store(0, Ordering::Relaxed);
+        }
+        self.burst.load(Ordering::Relaxed) < BURST_DIRECT
+    }
+
+    /// Bytes came or the host's turn ended: the next send goes out at once.
+    pub(crate) fn new_turn(&self) {
+        self.burst.store(0, Ordering::Relaxed);
+    }
+
+    /// Queues a ping and flushes.
+    pub(crate) fn ping(&self, payload: &[u8], place: Place) -> Result<Todo> {
+        let mut state = lock(&self.state);
+        match state.phase {
+            Phase::Open | Phase::Gated => {}
+            Phase::Offline => return Err(offline()),
+            Phase::Closing | Phase::Ended => return Err(closed()),
+        }
+        state.outbox.push(OpCode::Ping, payload);
+        if place != Place::Outside {
+            scope::defer();
+        } else if !state.flushing && !state.blocked {
+            let (state, flushed) = self.flush_locked(state);
+            return Ok(self.after(state, flushed));
+        }
+        self.publish(&state);
+        Ok(Todo::default())
+    }
+
+    /// Queues the answer to a ping; the driving thread flushes after its batch.
+    pub(crate) fn pong(&self, payload: &[u8]) {
+        let mut state = lock(&self.state);
+        if matches!(state.phase, Phase::Gated | Phase::Open) {
+            if state.outbox.unsent() <= PONGS {
+                state.outbox.push(OpCode::Pong, payload);
+            } else {
+                state.pong = Some(payload.to_vec());
+            }
+        }
+    }
+
+    /// Puts our close frame behind everything sent so far. `None` for an empty
+    /// body. `false` if there was one before, or there is no connection.
+    pub(crate) fn close(&self, code: Option<u16>, reason: &str) -> bool {
+        let mut state = lock(&self.state);
+        if !matches!(state.phase, Phase::Gated | Phase::Open) {
+            return false;
+        }
+        state.release_pending();
+        let body = code.map(|code| close_payload(code, reason)).unwrap_or_default();
+        state.outbox.push(OpCode::Close, &body);
+        state.phase = Phase::Closing;
+        self.publish(&state);
+        true
+    }
+
+    /// A connection is there. Until [`Writer::ungate`] only what is sent from
+    /// within `Open` goes out. The answer numbers the connection.
+    pub(crate) fn attach(&self, link: Arc<Link>) -> u64 {
+        let mut state = lock(&self.state);
+        state.link = Some(link);
+        state.epoch += 1;
+        state.phase = Phase::Gated;
+        state.blocked = false;
+        state.requested = false;
+        self.new_turn();
+        state.epoch
+    }
+
+    /// `Open` was delivered: the queue follows.
+    pub(crate) fn ungate(&self, epoch: u64) -> Todo {
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Gated && state.epoch == epoch {
+            state.phase = Phase::Open;
+            state.release_pending();
+        }
+        drop(state);
+        self.flush()
+    }
+
+    /// The connection is gone. What it did not begin to send waits for the
+    /// next one, unless our close frame was part of it. `false` while another
+    /// thread is inside a write: try again.
+    pub(crate) fn detach(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.flushing {
+            return false;
+        }
+        state.link = None;
+        state.pong = None;
+        let unsent = state.outbox.reclaim();
+        if matches!(state.phase, Phase::Gated | Phase::Open) {
+            state.phase = Phase::Offline;
+            for (kind, bytes) in unsent.into_iter().rev() {
+                state.pending_bytes += encoded_len(bytes.len());
+                state.pending.push_front((kind, bytes));
+            }
+        }
+        self.publish(&state);
+        true
+    }
+
+    /// Nothing will ever be sent again.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.state);
+        state.phase = Phase::Ended;
+        state.pending = VecDeque::new();
+        state.pending_bytes = 0;
+        self.publish(&state);
+    }
+
+    /// Bytes taken and not yet handed to the kernel.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed)
+    }
+
+    /// Writes what is there, unless somebody else does or the socket is full.
+    pub(crate) fn flush(&self) -> Todo {
+        let mut state = lock(&self.state);
+        state.requested = false;
+        if state.flushing || state.blocked {
+            return Todo::default();
+        }
+        let (state, flushed) = self.flush_locked(state);
+        self.after(state, flushed)
+    }
+
+    /// The runtime's flush, after the socket became writable.
+    pub(crate) fn resume(&self) -> (Flushed, bool) {
+        let mut state = lock(&self.state);
+        state.requested = false;
+        if state.flushing {
+            return (Flushed::Done, false);
+        }
+        state.blocked = false;
+        let (mut state, flushed) = self.flush_locked(state);
+        let drain = state.take_drain(self.limit);
+        self.publish(&state);
+        (flushed, drain)
+    }
+
+    /// Whether the runtime has to wait until the socket is writable.
+    pub(crate) fn is_blocked(&self) -> bool {
+        lock(&self.state).blocked
+    }
+
+    /// Whether everything has been handed to the kernel.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = lock(&self.state);
+        !state.flushing
+            && state.outbox.unsent() == 0
+            && !state.link.as_ref().is_some_and(|link| link.has_unsent())
+    }
+
+    fn after(&self, mut state: MutexGuard<'_, State>, flushed: Flushed) -> Todo {
+        let todo = Todo {
+            wake: flushed != Flushed::Done,
+            drain: state.take_drain(self.limit),
+            owed: false,
+        };
+        self.publish(&state);
+        todo
+    }
+
+    fn flush_locked<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> (MutexGuard<'a, State>, Flushed) {
+        let Some(link) = state.link.clone() else { return (state, Flushed::Done) };
+        state.flushing = true;
+        let flushed = loop {
+            if state.pong.is_some() && state.outbox.unsent() <= PONGS {
+                if let Some(pong) = state.pong.take() {
+                    state.outbox.push(OpCode::Pong, &pong);
+                }
+            }
+            let chunk = state.outbox.take();
+            if chunk.is_none() && !link.is_encrypted() {
+                break Flushed::Done;
+            }
+            drop(state);
+            let rest = chunk.as_ref().map_or(&[][..], |chunk| chunk.rest());
+            let result = link.write(rest);
+            state = lock(&self.state);
+            let last = chunk.is_none();
+            if let Some(chunk) = chunk {
+                state.outbox.wrote(chunk, *result.as_ref().unwrap_or(&0));
+            }
+            match result {
+                // Somebody may have appended while the TLS rest was written.
+                Ok(_) if last && state.outbox.unsent() == 0 => break Flushed::Done,
+                Ok(_) => {}
+                Err(error) if would_block(&error) => break Flushed::Blocked,
+                Err(_) => break Flushed::Broken,
+            }
+        };
+        state.flushing = false;
+        state.blocked = flushed != Flushed::Done;
+        (state, flushed)
+    }
+
+    fn publish(&self, state: &State) {
+        self.buffered.store(state.waiting(), Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.outbox.unsent() + self.pending_bytes
+    }
+
+    fn release_pending(&mut self) {
+        for (kind, bytes) in std::mem::take(&mut self.pending) {
+            let opcode = match kind {
+                MessageKind::Text => OpCode::Text,
+                MessageKind::Binary => OpCode::Binary,
+            };
+            self.outbox.push(opcode, &bytes);
+        }
+        self.pending_bytes = 0;
+    }
+
+    fn take_drain(&mut self, limit: usize) -> bool {
+        let due = self.drain_owed && self.waiting() <= limit / 2;
+        if due {
+            self.drain_owed = false;
+        }
+        due
+    }
+}
+
+#[cold]
+fn offline() -> Error {
+    Error::new(ErrorKind::Offline, "not connected at the moment")
+}
+
+#[cold]
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the connection is closing or closed; nothing can be sent")
+}
+
+#[cold]
+fn full(waiting: usize, len: usize, limit: usize) -> Error {
+    Error::new(
+        ErrorKind::Full,
+        format!(
+            "the send buffer is full: {waiting} bytes wait, {len} more would pass the limit of {limit}"
+        ),
+    )
+}

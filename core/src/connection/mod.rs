@@ -1,0 +1,5 @@
+//! One established connection: a reader that turns bytes into items, and an
+//! outbox that turns messages into bytes.
+
+pub(crate) mod outbox;
+pub(crate) mod reader;

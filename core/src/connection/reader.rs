@@ -1,0 +1,195 @@
+//! Bytes in, items out, on whichever thread drives.
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::protocol::decoder::{Close, Decoder, Item, Limits};
+use crate::protocol::violation::Violation;
+use crate::transport::link::{Got, Link};
+use crate::transport::scratch::Scratch;
+
+/// Bytes read before other connections of the same thread get their turn.
+const FAIR: usize = 1 << 20;
+
+/// The reading half of a connection.
+pub(crate) struct Reader {
+    link: Arc<Link>,
+    decoder: Decoder,
+    /// Bytes that came but were not decoded: behind the handshake's answer, or
+    /// left by a spent budget (the scratch buffer belongs to the thread).
+    left: Vec<u8>,
+}
+
+/// Where a read stopped.
+pub(crate) enum Stop {
+    /// The socket is empty.
+    Idle,
+    /// There may be more; the budget or the fair share was spent.
+    More,
+    /// Nothing can follow.
+    End(End),
+}
+
+/// How the peer's side ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The TCP stream ended without a close frame.
+    Eof,
+    /// A close frame; 1005 if it was empty.
+    Close { code: u16, reason: String },
+    /// The peer broke the protocol; it is told so with this code.
+    Violation { code: u16, error: Error },
+    /// The connection failed.
+    Failed(Error),
+}
+
+/// What [`Reader::read`] hands over, and the answer: whether to go on.
+pub(crate) trait Sink {
+    /// Takes one item; `false` stops the reading after it.
+    fn item(&mut self, item: Item<'_>) -> bool;
+}
+
+impl<F: FnMut(Item<'_>) -> bool> Sink for F {
+    fn item(&mut self, item: Item<'_>) -> bool {
+        self(item)
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(link: Arc<Link>, limits: Limits, early: Vec<u8>) -> Reader {
+        Reader { link, decoder: Decoder::new(limits), left: early }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Whether bytes wait here that the socket does not show.
+    pub(crate) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// Reads and decodes until the socket is empty, the sink says stop, or a
+    /// fair share was read. The `bool` says whether any byte came.
+    pub(crate) fn read(&mut self, scratch: &mut Scratch, sink: &mut impl Sink) -> (Stop, bool) {
+        if !self.left.is_empty() {
+            let left = mem::take(&mut self.left);
+            if let Some(stop) = self.decode(&left, sink) {
+                return (stop, false);
+            }
+        }
+        let mut total = 0;
+        loop {
+            if total >= FAIR {
+                return (Stop::More, true);
+            }
+            let stop = if self.link.is_encrypted() {
+                self.read_scratch(scratch, sink, &mut total)
+            } else {
+                match self.read_direct(sink, &mut total) {
+                    Some(stop) => stop,
+                    None => self.read_scratch(scratch, sink, &mut total),
+                }
+            };
+            if let Some(stop) = stop {
+                return (stop, total > 0);
+            }
+        }
+    }
+
+    /// `None`: the socket may have more.
+    fn read_scratch(
+        &mut self,
+        scratch: &mut Scratch,
+        sink: &mut impl Sink,
+        total: &mut usize,
+    ) -> Option<Stop> {
+        match self.link.clone().read(scratch) {
+            Ok(Got::Bytes { bytes, more }) => {
+                *total += bytes.len().max(1);
+                self.decode(bytes, sink).or(if more { None } else { Some(Stop::Idle) })
+            }
+            Ok(Got::Nothing) => Some(Stop::Idle),
+            Ok(Got::End) => Some(Stop::End(End::Eof)),
+            Err(error) => Some(Stop::End(End::Failed(error))),
+        }
+    }
+
+    /// The rest of a large message, straight into its memory. The outer `None`:
+    /// no such message is under way.
+    fn read_direct(&mut self, sink: &mut impl Sink, total: &mut usize) -> Option<Option<Stop>> {
+        let target = self.decoder.direct()?;
+        let room = target.len();
+        let n = match self.link.read_direct(target) {
+            Ok(Some(0)) => return Some(Some(Stop::End(End::Eof))),
+            Ok(Some(n)) => n,
+            Ok(None) => return Some(Some(Stop::Idle)),
+            Err(error) => return Some(Some(Stop::End(End::Failed(error)))),
+        };
+        *total += n;
+        // SAFETY: the kernel wrote the first `n` bytes of what `direct` gave.
+        let stop = match unsafe { self.decoder.direct_filled(n) } {
+            Ok(item) => {
+                let go_on = item.is_none_or(|item| sink.item(item));
+                if !go_on {
+                    Some(Stop::More)
+                } else if n < room {
+                    Some(Stop::Idle)
+                } else {
+                    None
+                }
+            }
+            Err(violation) => Some(Stop::End(violation.into())),
+        };
+        Some(stop)
+    }
+
+    /// `None`: all of `bytes` was decoded.
+    fn decode(&mut self, mut bytes: &[u8], sink: &mut impl Sink) -> Option<Stop> {
+        loop {
+            match self.decoder.decode(&mut bytes) {
+                Ok(Some(Item::Close(close))) => {
+                    return Some(Stop::End(close.as_ref().into()));
+                }
+                Ok(Some(item)) => {
+                    if !sink.item(item) {
+                        self.left = bytes.to_vec();
+                        return Some(Stop::More);
+                    }
+                }
+                Ok(None) => return None,
+                Err(violation) => return Some(Stop::End(violation.into())),
+            }
+        }
+    }
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> End {
+        End::Violation { code: violation.close_code(), error: violation.into() }
+    }
+}
+
+impl From<Option<&Close<'_>>> for End {
+    fn from(close: Option<&Close<'_>>) -> End {
+        match close {
+            Some(close) => End::Close { code: close.code, reason: close.reason.to_owned() },
+            None => End::Close { code: 1005, reason: String::new() },
+        }
+    }
+}
+
+impl End {
+    /// What went wrong, if anything did.
+    pub(crate) fn error(&self) -> Option<Error> {
+        match self {
+            End::Eof => Some(Error::new(
+                ErrorKind::Lost,
+                "the server ended the TCP connection without a closing handshake",
+            )),
+            End::Close { .. } => None,
+            End::Violation { error, .. } | End::Failed(error) => Some(error.clone()),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! From a URL to an open connection: resolve, race the addresses, TLS,
+//! handshake. Runs on the runtime; dropping the future abandons the attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::io::unix::AsyncFd;
+use tower_service::Service;
+
+use super::link::{Got, Handshake as TlsHandshake, Link, lost, would_block};
+use super::scratch;
+use super::tls::Trust;
+use super::watch::{self, Registered};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::target::Target;
+
+/// An older family of addresses gets this much of a head start before the
+/// other one is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A TCP connection to the target, with TLS finished if it is a secure one.
+/// Both directions are registered with the runtime.
+pub(crate) async fn connect(target: &Target, trust: Option<&Trust>) -> Result<AsyncFd<Registered>> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector.set_happy_eyeballs_timeout(Some(HEAD_START));
+    let host = if target.host.contains(':') {
+        format!("[{}]", target.host)
+    } else {
+        target.host.clone()
+    };
+    let uri = format!("tcp://{host}:{}", target.port)
+        .parse()
+        .map_err(|error| Error::new(ErrorKind::Url, format!("{host}: {error}")))?;
+    let socket = connector
+        .call(uri)
+        .await
+        .map_err(|error| connect_error(target, &error))?
+        .into_inner()
+        .into_std()
+        .map_err(|error| lost(&error))?;
+    let session = match trust {
+        Some(trust) => Some(trust.session(&target.host)?),
+        None => None,
+    };
+    let link = Arc::new(Link::new(socket, session));
+    let ready = watch::link(link.clone())?;
+    loop {
+        match scratch::with(|scratch| link.tls_handshake(scratch))? {
+            TlsHandshake::Done => return Ok(ready),
+            TlsHandshake::WantsRead => {
+                ready.readable().await.map_err(|error| lost(&error))?.clear_ready();
+            }
+            TlsHandshake::WantsWrite => {
+                ready.writable().await.map_err(|error| lost(&error))?.clear_ready();
+            }
+        }
+    }
+}
+
+/// Writes all of `request`.
+pub(crate) async fn write_all(ready: &AsyncFd<Registered>, mut request: &[u8]) -> Result<()> {
+    let link = &ready.get_ref().0;
+    while !request.is_empty() || link.has_unsent() {
+        match link.write(request) {
+            Ok(n) => request = &request[n..],
+            Err(error) if would_block(&error) => {
+                ready.writable().await.map_err(|error| lost(&error))?.clear_ready();
+            }
+            Err(error) => return Err(lost(&error)),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for bytes and hands them to `take` until that has what it wants;
+/// `Ok(None)` if the peer's bytes ended first.
+pub(crate) async fn read_until<T>(
+    ready: &AsyncFd<Registered>,
+    mut take: impl FnMut(&[u8]) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let link = &ready.get_ref().0;
+    let early = link.early_plaintext();
+    if !early.is_empty() {
+        if let Some(done) = take(&early)? {
+            return Ok(Some(done));
+        }
+    }
+    enum Step<T> {
+        Done(T),
+        Again,
+        Wait,
+        End,
+    }
+    loop {
+        let step = scratch::with(|scratch| match link.read(scratch)? {
+            Got::Bytes { bytes, .. } => {
+                Ok::<_, Error>(take(bytes)?.map_or(Step::Again, Step::Done))
+            }
+            Got::Nothing => Ok(Step::Wait),
+            Got::End => Ok(Step::End),
+        })?;
+        match step {
+            Step::Done(done) => return Ok(Some(done)),
+            Step::Again => {}
+            Step::Wait => ready.readable().await.map_err(|error| lost(&error))?.clear_ready(),
+            Step::End => return Ok(None),
+        }
+    }
+}
+
+fn connect_error(target: &Target, error: &(dyn std::error::Error + 'static)) -> Error {
+    let place = format!("{}:{}", target.host, target.port);
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(|cause| cause.source()) {
+        cause = Some(inner);
+    }
+    let why = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    if error.to_string().starts_with("dns") {
+        Error::new(ErrorKind::Dns, format!("cannot resolve {}: {why}", target.host))
+    } else {
+        Error::new(ErrorKind::Connect, format!("cannot connect to {place}: {why}"))
+    }
+}

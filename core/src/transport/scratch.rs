@@ -1,0 +1,47 @@
+//! One large read buffer per thread, none per connection.
+//!
+//! Whichever thread drives a connection reads into its own buffer and decodes
+//! there. A handler that drives another client from inside its own event gets
+//! a buffer made for the occasion.
+
+use std::cell::Cell;
+
+/// Large enough that a flood costs few system calls, small enough for L2.
+const PLAIN: usize = 256 << 10;
+/// Plaintext is never longer than the TLS records it came in, so a full
+/// `cipher` always fits into `plain`.
+const CIPHER: usize = 128 << 10;
+
+pub(crate) struct Scratch {
+    pub(crate) plain: Box<[u8]>,
+    cipher: Option<Box<[u8]>>,
+}
+
+impl Scratch {
+    fn new() -> Box<Scratch> {
+        Box::new(Scratch { plain: zeroed(PLAIN), cipher: None })
+    }
+
+    /// Both buffers, for a TLS connection.
+    pub(crate) fn both(&mut self) -> (&mut [u8], &mut [u8]) {
+        (&mut self.plain, self.cipher.get_or_insert_with(|| zeroed(CIPHER)))
+    }
+}
+
+fn zeroed(len: usize) -> Box<[u8]> {
+    vec![0; len].into_boxed_slice()
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// Lends this thread's buffer to `work`.
+pub(crate) fn with<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
+    let mut scratch =
+        SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(Scratch::new);
+    let result = work(&mut scratch);
+    // A thread that is ending has no place for it any more.
+    let _ = SCRATCH.try_with(|cell| cell.set(Some(scratch)));
+    result
+}
