@@ -49,8 +49,10 @@ pub(crate) struct Host {
     /// Asks JavaScript to call [`NativeHost::flush`] later, with
     /// [`Waking::Function`].
     defer: Cell<sys::napi_ref>,
-    /// Shared with JavaScript: a number that changes with each turn, then the
-    /// table of [`crate::batch`].
+    /// Changes with each turn of the loop.
+    turn: Cell<u32>,
+    /// Shared with JavaScript: the ends of the messages in a chunk, see
+    /// [`crate::batch`].
     table: Cell<*mut u32>,
     table_reference: Cell<sys::napi_ref>,
     /// Clients that keep the process alive, with [`Waking::Function`].
@@ -74,6 +76,7 @@ impl Host {
             owing: RefCell::default(),
             prepare: Cell::new(None),
             defer: Cell::new(js::reference(env, defer)),
+            turn: Cell::new(0),
             table: Cell::new(ptr::null_mut()),
             table_reference: Cell::new(ptr::null_mut()),
             keeping: Cell::new(0),
@@ -110,12 +113,12 @@ impl Host {
         // SAFETY: on the environment's thread. The strong reference keeps the
         // memory where it is until `end`.
         unsafe {
-            let bytes = (ENDS + 1) * size_of::<u32>();
+            let bytes = ENDS * size_of::<u32>();
             sys::napi_create_arraybuffer(self.env, bytes, &raw mut data, &raw mut buffer);
             sys::napi_create_typedarray(
                 self.env,
                 sys::TypedarrayType::uint32_array,
-                ENDS + 1,
+                ENDS,
                 buffer,
                 0,
                 &raw mut array,
@@ -129,19 +132,19 @@ impl Host {
     pub(crate) fn write_ends(&self, ends: &[u32]) {
         let table = self.table.get();
         if !table.is_null() && ends.len() <= ENDS {
-            // SAFETY: the table has ENDS + 1 numbers, and JavaScript does not
+            // SAFETY: the table has ENDS numbers, and JavaScript does not
             // run meanwhile.
-            unsafe { ptr::copy_nonoverlapping(ends.as_ptr(), table.add(1), ends.len()) };
+            unsafe { ptr::copy_nonoverlapping(ends.as_ptr(), table, ends.len()) };
         }
     }
 
     /// What JavaScript sent before this belongs to an earlier turn.
     pub(crate) fn next_turn(&self) {
-        let table = self.table.get();
-        if !table.is_null() {
-            // SAFETY: as in `write_ends`.
-            unsafe { *table = (*table).wrapping_add(1) };
-        }
+        self.turn.set(self.turn.get().wrapping_add(1));
+    }
+
+    pub(crate) fn turn(&self) -> u32 {
+        self.turn.get()
     }
 
     /// Sees to it that `link` is flushed at the end of this turn. `held`: some
@@ -392,8 +395,7 @@ impl NativeHost {
         matches!(self.host.waking, Waking::Uv(..))
     }
 
-    /// A number that changes with each turn of the loop, then the ends of the
-    /// messages in a chunk. To be asked for once.
+    /// The ends of the messages in a chunk. To be asked for once.
     #[napi]
     pub fn table(&self) -> Unknown<'_> {
         let array = self.host.share_table();

@@ -36,6 +36,14 @@ struct Held {
     context: sys::napi_async_context,
 }
 
+/// Bytes sent in one turn of the loop, as messages and as frames.
+#[derive(Clone, Copy, Default)]
+struct SentInTurn {
+    turn: u32,
+    messages: usize,
+    frames: usize,
+}
+
 /// A client on its loop.
 pub(crate) struct Link {
     id: u32,
@@ -45,6 +53,7 @@ pub(crate) struct Link {
     held: Cell<Option<Held>>,
     /// With [`Waking::Uv`], while the client lives.
     poll: Cell<Option<uv::Handle>>,
+    sent: Cell<SentInTurn>,
     owes: Cell<bool>,
     held_back: Cell<bool>,
     paused: Cell<bool>,
@@ -68,6 +77,7 @@ impl Link {
             host: Rc::clone(host),
             held: Cell::new(None),
             poll: Cell::new(None),
+            sent: Cell::default(),
             owes: Cell::new(false),
             held_back: Cell::new(false),
             paused: Cell::new(false),
@@ -179,7 +189,27 @@ impl Link {
             self.host.hold_loop();
         }
         self.held_back.set(self.held_back.get() | held_back);
+        let turn = self.host.turn();
+        let mut sent = self.sent.get();
+        if sent.turn != turn {
+            sent = SentInTurn { turn, ..SentInTurn::default() };
+        }
+        sent.messages += payload.len();
+        sent.frames += payload.len() + frame_header(payload.len());
+        self.sent.set(sent);
         Ok(())
+    }
+
+    /// What the WHATWG interface calls `bufferedAmount`: the bytes of messages
+    /// not yet transmitted, those of the current turn always among them.
+    fn queued(&self) -> usize {
+        let backlog = self.client.buffered_amount();
+        let sent = self.sent.get();
+        if sent.turn == self.host.turn() {
+            backlog.saturating_sub(sent.frames) + sent.messages
+        } else {
+            backlog
+        }
     }
 
     /// The end of a turn in which something was sent.
@@ -254,6 +284,15 @@ impl Link {
             (Waking::Function(function), _) => self.set_keeps(keep, function),
             (Waking::Uv(..), None) => {}
         }
+    }
+}
+
+/// RFC 6455 section 5.2, with a mask.
+fn frame_header(payload: usize) -> usize {
+    match payload {
+        ..126 => 6,
+        126..65_536 => 8,
+        _ => 14,
     }
 }
 
@@ -467,6 +506,12 @@ impl NativeClient {
     #[napi(getter)]
     pub fn buffered_amount(&self) -> f64 {
         self.link.client.buffered_amount() as f64
+    }
+
+    /// The same as the WHATWG interface counts it.
+    #[napi(getter)]
+    pub fn queued(&self) -> f64 {
+        self.link.queued() as f64
     }
 
     /// Milliseconds.

@@ -1,0 +1,8 @@
+'use strict';
+
+const { connect, Client } = require('./lib/client.js');
+const { WebSocket } = require('./lib/websocket.js');
+const { CloseEvent } = require('./lib/close-event.js');
+const { LongwireError, errorCodes } = require('./lib/errors.js');
+
+module.exports = { connect, Client, WebSocket, CloseEvent, LongwireError, errorCodes };

@@ -1,0 +1,5 @@
+// The same objects for `import`: there is one implementation, so that
+// `instanceof` holds across both module systems.
+import longwire from './index.js';
+
+export const { connect, Client, WebSocket, CloseEvent, LongwireError, errorCodes } = longwire;
