@@ -142,8 +142,7 @@ fn subprotocol_is_the_first_offered_or_the_one_chosen() {
     // One that was not offered is what a client has to refuse.
     let error = server
         .try_connect(("/subprotocol?choose=mqtt", offer.as_slice()))
-        .err()
-        .expect("tungstenite refuses");
+        .expect_err("tungstenite refuses");
     assert!(error.to_string().to_lowercase().contains("subprotocol"), "{error}");
 }
 

@@ -141,7 +141,7 @@ fn http_can_accept_with_a_handshake_of_the_tests_own() {
     let server = Server::start();
     let start = "/http?status=101&header=Upgrade:websocket&header=Connection:Upgrade&header=Sec-WebSocket-Accept:";
     let wrong =
-        server.try_connect(format!("{start}wrong").as_str()).err().expect("tungstenite refuses");
+        server.try_connect(format!("{start}wrong").as_str()).expect_err("tungstenite refuses");
     assert!(
         matches!(wrong, Error::Protocol(ProtocolError::SecWebSocketAcceptKeyMismatch)),
         "{wrong:?}"
@@ -155,7 +155,7 @@ fn http_can_accept_with_a_handshake_of_the_tests_own() {
 #[test]
 fn garbage_is_not_http() {
     let server = Server::start();
-    let error = server.try_connect("/garbage").err().expect("no handshake");
+    let error = server.try_connect("/garbage").expect_err("no handshake");
     assert!(matches!(error, Error::Protocol(ProtocolError::HttparseError(_))), "{error:?}");
 }
 
