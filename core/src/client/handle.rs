@@ -166,11 +166,11 @@ impl Client {
     }
 
     /// Begins the closing handshake, after everything sent so far, and ends the client's life: it does not
-    /// reconnect. `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` at most 123 bytes. The
-    /// `Closed` event follows. Without effect on a client that is closing already.
+    /// reconnect. `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` at most 123 bytes. 0 is a
+    /// close frame without code and reason (RFC 6455 section 5.5.1). The `Closed` event follows. Without effect on a client that is closing already.
     pub fn close(&self, code: u16, reason: &str) -> Result<()> {
         self.shared.check_fork()?;
-        if !is_valid_to_send(code) {
+        if code != 0 && !is_valid_to_send(code) {
             let text = format!(
                 "close: expected a code of 1000 to 1003, 1007 to 1014 or 3000 to 4999, got {code}"
             );
