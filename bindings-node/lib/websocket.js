@@ -15,8 +15,8 @@ const CLOSED = 3;
 
 /** The standard knows no bound; this one keeps a mistake from taking all memory. */
 const SEND_BUFFER = 256 << 20;
-/** Close without a code (RFC 6455 section 7.4.1). */
-const NO_CODE = 1005;
+/** A close frame without a code. */
+const NO_CODE = 0;
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const BINARY_TYPES = ['blob', 'arraybuffer', 'nodebuffer'];
