@@ -1,6 +1,6 @@
 //! What a client tells, as one flat struct.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::time::Duration;
 use std::{mem, ptr};
 
