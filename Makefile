@@ -73,7 +73,7 @@ rust-lint:
 rust-test: rust-programs
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --release $(RUST_CRATES); \
-	  $(CARGO) test --release --doc -p longwire; \
+	  $(CARGO) test --release --doc -p longwire -p longwire-example; \
 	else \
 	  $(CARGO) test --release $(RUST_CRATES); \
 	fi

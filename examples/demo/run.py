@@ -204,7 +204,7 @@ def table(participants: Sequence[Participant], colour: bool) -> Iterator[str]:
     def paint(code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
-    header = ["", "url", "sent", "came back", "round trip", "reconnects", ""]
+    header = ["language", "url", "sent", "came back", "round trip", "reconnects", ""]
     rows = []
     for participant in participants:
         report = participant.report

@@ -1,5 +1,4 @@
-//! `echo URL [CA_FILE]`: the smallest conversation. Sends one greeting, prints
-//! what comes back, closes, and ends with 0 if everything was as it should be.
+//! `echo URL MESSAGE [CA_FILE]`: sends one message, prints the answer, and closes.
 //!
 //! The handler runs on longwire's own thread and must not block, so it only
 //! hands things over to `main`.
@@ -17,12 +16,16 @@ enum Told {
 }
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let Some(url) = arguments.next() else {
-        eprintln!("usage: echo URL [CA_FILE]");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (url, message, ca_file) = match arguments.as_slice() {
+        [url, message] => (url, message, None),
+        [url, message, ca_file] => (url, message, Some(ca_file)),
+        _ => {
+            eprintln!("usage: echo URL MESSAGE [CA_FILE]");
+            return ExitCode::from(2);
+        }
     };
-    match converse(url, arguments.next()) {
+    match converse(url, message.clone(), ca_file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("echo: {error}");
@@ -31,19 +34,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn converse(url: String, ca_file: Option<String>) -> Result<(), Box<dyn std::error::Error>> {
+fn converse(
+    url: &str,
+    greeting: String,
+    ca_file: Option<&String>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::new(url);
     config.tls.ca_file = ca_file.map(Into::into);
-    // One connection is enough here; without this line the client would keep
-    // trying for as long as the server is away.
-    config.reconnect = None;
 
     let (tell, told) = mpsc::channel();
     // The receiver outlives the conversation unless `main` gave up, and then
     // nobody wants to be told any more.
     let client = Client::start(config, move |client, event| match event {
         Event::Open(_) => {
-            if let Err(error) = client.send(MessageKind::Text, b"Hello from Rust") {
+            if let Err(error) = client.send(MessageKind::Text, greeting.as_bytes()) {
                 eprintln!("echo: {error}");
             }
         }
@@ -51,6 +55,8 @@ fn converse(url: String, ca_file: Option<String>) -> Result<(), Box<dyn std::err
             let text = String::from_utf8_lossy(message.as_bytes()).into_owned();
             let _ = tell.send(Told::Message(text));
         }
+        // Whatever passes, the client tries again by itself.
+        Event::Down(down) => eprintln!("echo: {}", down.error),
         Event::Closed(closed) => {
             let _ = tell.send(Told::Closed(closed.clone()));
         }
