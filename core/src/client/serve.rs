@@ -197,8 +197,11 @@ impl Connection<'_> {
     }
 
     fn obey(&mut self, signals: u32) -> Option<Cause> {
-        if signals & signal::END != 0 {
-            return Some(self.ended());
+        // A signal may be a leftover of the connection before; its cause is not.
+        if signals & signal::END != 0
+            && let Some(end) = self.shared.take_end()
+        {
+            return Some(Cause::End(end));
         }
         if signals & signal::RELEASE != 0 {
             return Some(Cause::Released);
@@ -208,7 +211,7 @@ impl Connection<'_> {
                 .take()
                 .unwrap_or((1000, String::new()));
             self.shared.set_state(State::Closing);
-            self.shared.writer.close(Some(code), &reason);
+            self.shared.writer.close((code != 0).then_some(code), &reason);
             self.close_by = Some(Instant::now() + self.shared.config.close_timeout);
             self.shared.follow_up(self.shared.writer.flush());
         }
@@ -403,13 +406,21 @@ struct Beat {
     timeout: Duration,
     /// When the unanswered ping was sent, by [`coarse_now`].
     pinged: Option<u64>,
+    /// When the clock was last looked at.
+    looked: u64,
     count: u32,
 }
 
 impl Beat {
     fn new(shared: &Shared) -> Beat {
         let options = shared.config.heartbeat;
-        Beat { interval: options.interval, timeout: options.timeout, pinged: None, count: 0 }
+        Beat {
+            interval: options.interval,
+            timeout: options.timeout,
+            pinged: None,
+            looked: 0,
+            count: 0,
+        }
     }
 
     fn next(&self, shared: &Shared) -> Instant {
@@ -418,9 +429,12 @@ impl Beat {
             Instant::now() + wait.saturating_sub(passed)
         };
         match (self.pinged, self.interval) {
-            (Some(pinged), _) => since(pinged, self.timeout),
+            // The answer may come at any time; the next ping is due as if it had.
+            (Some(pinged), Some(interval)) => {
+                since(pinged, self.timeout).min(since(self.looked, interval))
+            }
             (None, Some(interval)) => since(received(shared), interval),
-            (None, None) => Instant::now() + Duration::from_secs(86_400),
+            (_, None) => Instant::now() + Duration::from_secs(86_400),
         }
     }
 
@@ -428,6 +442,7 @@ impl Beat {
     fn tick(&mut self, shared: &Shared, link: &Link) -> bool {
         let Some(interval) = self.interval else { return false };
         let now = coarse_now();
+        self.looked = now;
         let quiet_since = |from: u64| Duration::from_nanos(now.saturating_sub(from));
         if let Some(pinged) = self.pinged {
             // Whatever came since came from a living peer, even if the user
