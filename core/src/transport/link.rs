@@ -152,7 +152,9 @@ impl Link {
                     ));
                 }
                 Ok(n) => {
-                    if let Err(error) = lock(&tls.session).absorb(&cipher[..n]) {
+                    // Bound first: within an `if let` the session would stay locked.
+                    let absorbed = lock(&tls.session).absorb(&cipher[..n]);
+                    if let Err(error) = absorbed {
                         // The alert that tells the server why, as far as it goes.
                         let _ = self.write(&[]);
                         return Err(error);
