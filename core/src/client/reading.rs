@@ -186,6 +186,9 @@ impl Shared {
             left > 0
         });
         let hidden = held.reader.as_ref().is_some_and(|reader| reader.has_left());
+        if hidden {
+            self.shard.guard().remember(self.watch_key.load(Ordering::Relaxed));
+        }
         if pumped == Pumped::More || hidden {
             host.signal();
             return Ok(Drive::More);
@@ -227,6 +230,11 @@ impl Shared {
         if host.seen.swap(drives, Ordering::Relaxed) == drives {
             self.read_into_inbox(host);
         }
+    }
+
+    /// Whether the reader holds bytes that the socket does not show.
+    pub(crate) fn has_hidden(&self) -> bool {
+        matches!(&*lock(&self.reader), ReaderSlot::Idle(_, reader) if reader.has_left())
     }
 
     /// Reads what is there, as far as the inbox has room.

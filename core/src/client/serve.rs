@@ -4,6 +4,7 @@
 use std::future::pending;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -18,6 +19,7 @@ use super::shared::{Mode, Shared, coarse_now, signal};
 use super::writer::Flushed;
 use crate::connection::reader::{End, Reader};
 use crate::driver::host::Stored;
+use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Opened, State};
 use crate::transport::link::{Got, Link};
@@ -98,14 +100,14 @@ pub(crate) async fn serve(
     let shared = client.shared();
     let link = ready.get_ref().0.clone();
     let _ = shared.take_end();
-    shared.received.store(coarse_now(), std::sync::atomic::Ordering::Relaxed);
+    shared.received.store(coarse_now(), Ordering::Relaxed);
     shared.pings.forget();
     let epoch = shared.writer.attach(link.clone());
     shared.set_state(State::Open);
     // `Open` first: whoever finds the reader may read messages.
     emit(client, Stored::Open(epoch, opened));
     let reader = Box::new(Reader::new(link.clone(), shared.limits(), early));
-    *crate::driver::runtime::lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);
+    *lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);
     let io = match &shared.mode {
         Mode::Runtime(_) => Io::Runtime(ready),
         Mode::Hosted(host) => {
@@ -119,8 +121,11 @@ pub(crate) async fn serve(
                     0
                 }
             };
-            // The reader may hold bytes that the socket does not show.
-            host.signal();
+            shared.watch_key.store(key, Ordering::Relaxed);
+            if shared.has_hidden() {
+                shared.shard.guard().remember(key);
+                host.signal();
+            }
             Io::Hosted { key, writable: None }
         }
     };
@@ -207,7 +212,7 @@ impl Connection<'_> {
             return Some(Cause::Released);
         }
         if signals & signal::CLOSE != 0 && self.close_by.is_none() {
-            let (code, reason) = crate::driver::runtime::lock(&self.shared.close)
+            let (code, reason) = lock(&self.shared.close)
                 .take()
                 .unwrap_or((1000, String::new()));
             self.shared.set_state(State::Closing);
@@ -283,7 +288,7 @@ impl Connection<'_> {
         if let Io::Hosted { key, .. } = self.io {
             shared.shard.guard().forget(key, self.link.fd());
         }
-        *crate::driver::runtime::lock(&shared.reader) = ReaderSlot::Vacant;
+        *lock(&shared.reader) = ReaderSlot::Vacant;
         while !shared.writer.detach() {
             // Another thread is inside a non-blocking write.
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -468,7 +473,7 @@ impl Beat {
 }
 
 fn received(shared: &Shared) -> u64 {
-    shared.received.load(std::sync::atomic::Ordering::Relaxed)
+    shared.received.load(Ordering::Relaxed)
 }
 
 fn lost() -> Error {

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) pings: Pings,
     /// When bytes last came, by [`coarse_now`].
     pub(crate) received: AtomicU64,
+    /// The guard's key for the connection of the moment.
+    pub(crate) watch_key: AtomicU64,
     /// What `close` asked for.
     pub(crate) close: Mutex<Option<(u16, String)>>,
     end: Mutex<Option<End>>,
@@ -80,6 +82,7 @@ impl Shared {
             reader: Mutex::new(ReaderSlot::Vacant),
             pings: Pings::default(),
             received: AtomicU64::new(coarse_now()),
+            watch_key: AtomicU64::new(0),
             close: Mutex::new(None),
             end: Mutex::new(None),
             generation: fork::generation(),

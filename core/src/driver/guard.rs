@@ -5,11 +5,11 @@
 //! host did not drive such a client since the last tick, the runtime reads in
 //! its place: pings are answered, messages wait in the inbox in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::host::{epoll_add, epoll_create, epoll_remove};
@@ -23,6 +23,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub(crate) struct Guard {
     epoll: OwnedFd,
     watched: Mutex<HashMap<u64, Weak<Shared>>>,
+    /// Clients that hold bytes which their socket does not show any more.
+    hidden: Mutex<HashSet<u64>>,
     next: AtomicU64,
     ticking: AtomicBool,
 }
@@ -32,6 +34,7 @@ impl Guard {
         Ok(Guard {
             epoll: epoll_create()?,
             watched: Mutex::default(),
+            hidden: Mutex::default(),
             next: AtomicU64::new(1),
             ticking: AtomicBool::new(false),
         })
@@ -56,6 +59,11 @@ impl Guard {
         Ok(key)
     }
 
+    /// Looks after this client at the next tick even if its socket is empty.
+    pub(crate) fn remember(&self, key: u64) {
+        lock(&self.hidden).insert(key);
+    }
+
     /// Has to be called before `socket` is closed.
     pub(crate) fn forget(&self, key: u64, socket: RawFd) {
         epoll_remove(&self.epoll, socket);
@@ -71,12 +79,23 @@ impl Guard {
             // SAFETY: the kernel writes at most BATCH entries into `events`.
             unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 256, 0) };
         for event in &events[..usize::try_from(ready).unwrap_or(0)] {
-            let key = event.u64;
-            let client = lock(&self.watched).get(&key).and_then(Weak::upgrade);
-            if let Some(client) = client {
+            if let Some(client) = self.client(event.u64) {
                 client.stand_in();
             }
         }
+        let hidden = std::mem::take(&mut *lock(&self.hidden));
+        for key in hidden {
+            if let Some(client) = self.client(key)
+                && client.has_hidden()
+            {
+                client.stand_in();
+                self.remember(key);
+            }
+        }
+    }
+
+    fn client(&self, key: u64) -> Option<Arc<Shared>> {
+        lock(&self.watched).get(&key).and_then(Weak::upgrade)
     }
 }
 
