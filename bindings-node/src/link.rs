@@ -22,7 +22,7 @@ use crate::uv::{self, Uv};
 use crate::watcher::{Wake, Watcher};
 
 /// Events in one wake; then other connections have their turn.
-const BUDGET: usize = 1024;
+const BUDGET: usize = 4096;
 /// The text buffer; what is longer is measured first.
 const TEXT: usize = 16 * 1024;
 

@@ -1,0 +1,319 @@
+/// <reference types="node" />
+import { EventEmitter } from 'node:events';
+
+/** The symbolic names of `docs/errors.md`. */
+export type LongwireErrorCode =
+  | 'LW_EINVAL'
+  | 'LW_EURL'
+  | 'LW_ECLOSED'
+  | 'LW_EFULL'
+  | 'LW_EOFFLINE'
+  | 'LW_ETIMEOUT'
+  | 'LW_EDNS'
+  | 'LW_ECONNECT'
+  | 'LW_ETLS'
+  | 'LW_ECERT'
+  | 'LW_EHANDSHAKE'
+  | 'LW_ESTATUS'
+  | 'LW_EPROTO'
+  | 'LW_EUTF8'
+  | 'LW_ETOOBIG'
+  | 'LW_ELOST'
+  | 'LW_EHEARTBEAT'
+  | 'LW_ERESOURCE'
+  | 'LW_EBUSY'
+  | 'LW_EFORKED'
+  | 'LW_EPANIC'
+  | 'LW_EUNSUPPORTED';
+
+/** Each code with the number that C and Python use for it. */
+export const errorCodes: Readonly<Record<LongwireErrorCode, number>>;
+
+/** Header fields with lower-case names; what came more than once is joined by commas. */
+export type ResponseHeaders = Record<string, string | string[]>;
+
+export class LongwireError extends Error {
+  constructor(code: LongwireErrorCode, message: string);
+  readonly code: LongwireErrorCode;
+  /** The stable number of `code`. */
+  readonly errno: number;
+  /** Whether a persistent client tries again after this error. */
+  readonly retryable: boolean;
+  /** What the server answered, if it refused the handshake (`LW_ESTATUS`). */
+  readonly status: number | undefined;
+  readonly headers: ResponseHeaders | undefined;
+  /** The beginning of the body, at most 4 KiB. */
+  readonly body: string | undefined;
+}
+
+/** A message: text as a string, binary as a `Buffer`. */
+export type Message = string | Buffer;
+
+export type Sendable = string | ArrayBufferLike | ArrayBufferView;
+
+export type HeadersInput =
+  | Record<string, string | readonly string[]>
+  | Iterable<readonly [string, string | readonly string[]]>;
+
+export interface TlsOptions {
+  /** Certificate authorities to trust instead of the system's, as PEM. */
+  ca?: string | Uint8Array;
+  /** The same in a file. */
+  caFile?: string | URL;
+  /** `false` accepts any certificate, so that anyone on the way can read and change everything. */
+  verify?: boolean;
+  /** The name the certificate must carry; the URL's host by default. */
+  serverName?: string;
+}
+
+export interface HeartbeatOptions {
+  /** Ping after so many milliseconds without anything received. */
+  interval?: number;
+  /** The connection is lost if nothing comes for so many milliseconds after a ping. */
+  timeout?: number;
+}
+
+export interface ReconnectOptions {
+  /** The shortest wait, in milliseconds. */
+  minDelay?: number;
+  /** The longest wait, in milliseconds. */
+  maxDelay?: number;
+  /** How the upper bound grows with each attempt. */
+  factor?: number;
+  /** Give up after so many failed attempts in a row. */
+  maxAttempts?: number;
+  /** A connection that lived so many milliseconds starts the back-off anew. */
+  stableAfter?: number;
+}
+
+/** What one connection can be told. Times are milliseconds, sizes are bytes. */
+export interface ConnectionOptions {
+  headers?: HeadersInput;
+  origin?: string;
+  tls?: TlsOptions;
+  /** For one attempt: name lookup, TCP, TLS and the handshake. */
+  connectTimeout?: number;
+  /** For the closing handshake. */
+  closeTimeout?: number;
+  heartbeat?: HeartbeatOptions | boolean;
+  /** The largest message accepted. */
+  maxMessageSize?: number;
+  /** The most fragments that one message may come in. */
+  maxFragments?: number;
+  /** The most bytes that wait to be sent. */
+  sendBuffer?: number;
+  /** The most bytes of messages that wait to be fetched. */
+  receiveBuffer?: number;
+}
+
+export interface ConnectOptions extends ConnectionOptions {
+  /** Subprotocols to offer, most wanted first. */
+  subprotocols?: string | Iterable<string>;
+  /** How to come back after a loss; `false` for not at all. */
+  reconnect?: ReconnectOptions | boolean;
+  /** What `send` does while the client is not connected. */
+  offline?: 'queue' | 'refuse';
+}
+
+export type ClientState = 'connecting' | 'open' | 'down' | 'closing' | 'closed';
+
+export interface Opened {
+  /** How many attempts this connection took, counted from 1. */
+  attempt: number;
+  /** How many connections were open before this one. */
+  reconnects: number;
+  subprotocol: string | null;
+  extensions: string;
+  headers: ResponseHeaders;
+}
+
+export interface Pong {
+  payload: Buffer;
+  /** Milliseconds since the ping; `undefined` for a pong nobody asked for. */
+  roundTrip: number | undefined;
+}
+
+export interface Down {
+  error: LongwireError;
+  /** The close code of the peer, if there was a closing handshake. */
+  code: number | undefined;
+  /** Failed attempts since the last open connection. */
+  attempt: number;
+  /** Milliseconds until the next attempt. */
+  retryIn: number;
+}
+
+export interface Closed {
+  /** The peer's code; 1005 if it gave none, 1006 if there was no close frame. */
+  code: number;
+  reason: string;
+  /** Whether the closing handshake was completed. */
+  clean: boolean;
+  /** The cause, unless the user closed it or the peer did with a regular code. */
+  error: LongwireError | undefined;
+}
+
+export interface ClientEvents {
+  /** Connected again. What is sent from a listener precedes what was queued meanwhile. */
+  open: [opened: Opened];
+  /** While there is a listener, the iteration gets no messages. */
+  message: [message: Message];
+  pong: [pong: Pong];
+  /** The connection was lost; another attempt follows. */
+  down: [down: Down];
+  /** There is room to send again, after a `send` threw `LW_EFULL`. */
+  drain: [];
+  /** The last event, exactly once. */
+  close: [closed: Closed];
+}
+
+/**
+ * A connection that is reopened when it is lost. Iterate over it, or listen to
+ * `message`; what neither fetched is kept up to `receiveBuffer`, and then the
+ * server has to wait.
+ */
+export class Client extends EventEmitter<ClientEvents> implements AsyncIterable<Message> {
+  private constructor();
+
+  readonly url: string;
+  readonly state: ClientState;
+  /** Bytes that wait to be sent. */
+  readonly bufferedAmount: number;
+  /** The latest round trip of a ping, in milliseconds. */
+  readonly latency: number | null;
+  /** Of the latest connection. */
+  readonly subprotocol: string | null;
+  readonly extensions: string;
+  readonly headers: ResponseHeaders;
+  /** How often the connection was opened again. */
+  readonly reconnects: number;
+  /** How it ended; never rejects. */
+  readonly closed: Promise<Closed>;
+
+  /**
+   * Sends a string as text and anything else as binary. Throws a
+   * `LongwireError`: `LW_EFULL` (nothing was taken, `drain` follows),
+   * `LW_ECLOSED`, or `LW_EOFFLINE` with `offline: 'refuse'`.
+   */
+  send(data: Sendable): void;
+  /** Resolves to the round trip in milliseconds; rejects when the connection is lost. */
+  ping(data?: Sendable): Promise<number>;
+  /** Begins the closing handshake, after everything sent so far. */
+  close(code?: number, reason?: string): Promise<Closed>;
+  /** The process lives while the client does; this is the default. */
+  ref(): this;
+  /** The process may end although the client is open. */
+  unref(): this;
+
+  /** Ends when the connection is closed; throws if that was for an error. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Opens a connection that is reopened when it is lost. Rejects with a
+ * `LongwireError` if the first attempt fails, and with a `TypeError` or
+ * `RangeError` for a wrong option.
+ */
+export function connect(url: string | URL, options?: ConnectOptions): Promise<Client>;
+
+export interface CloseEventInit {
+  bubbles?: boolean;
+  cancelable?: boolean;
+  composed?: boolean;
+  wasClean?: boolean;
+  code?: number;
+  reason?: string;
+}
+
+/** The global `CloseEvent` where there is one. */
+export class CloseEvent extends Event {
+  constructor(type: string, init?: CloseEventInit);
+  readonly wasClean: boolean;
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** The `error` event; the standard's has no `error` and no `message`. */
+export interface WebSocketErrorEvent extends Event {
+  readonly error?: LongwireError;
+  readonly message?: string;
+}
+
+export interface WebSocketMessageEvent extends Event {
+  readonly data: string | ArrayBuffer | Blob | Buffer;
+  readonly origin: string;
+}
+
+export interface WebSocketEventMap {
+  open: Event;
+  message: WebSocketMessageEvent;
+  error: WebSocketErrorEvent;
+  close: CloseEvent;
+}
+
+type Listener<K extends keyof WebSocketEventMap> =
+  | ((this: WebSocket, event: WebSocketEventMap[K]) => unknown)
+  | { handleEvent(event: WebSocketEventMap[K]): unknown };
+
+interface ListenerOptions {
+  capture?: boolean;
+  once?: boolean;
+  passive?: boolean;
+  signal?: AbortSignal;
+}
+
+/** https://websockets.spec.whatwg.org; it does not reconnect. */
+export class WebSocket extends EventTarget {
+  constructor(
+    url: string | URL,
+    protocols?: string | Iterable<string>,
+    options?: ConnectionOptions,
+  );
+
+  static readonly CONNECTING: 0;
+  static readonly OPEN: 1;
+  static readonly CLOSING: 2;
+  static readonly CLOSED: 3;
+  readonly CONNECTING: 0;
+  readonly OPEN: 1;
+  readonly CLOSING: 2;
+  readonly CLOSED: 3;
+
+  readonly url: string;
+  readonly readyState: 0 | 1 | 2 | 3;
+  readonly bufferedAmount: number;
+  readonly protocol: string;
+  readonly extensions: string;
+  /** `nodebuffer` is ours: a `Buffer`, without a copy. */
+  binaryType: 'blob' | 'arraybuffer' | 'nodebuffer';
+
+  onopen: ((this: WebSocket, event: Event) => unknown) | null;
+  onmessage: ((this: WebSocket, event: WebSocketMessageEvent) => unknown) | null;
+  onerror: ((this: WebSocket, event: WebSocketErrorEvent) => unknown) | null;
+  onclose: ((this: WebSocket, event: CloseEvent) => unknown) | null;
+
+  send(data: Sendable | Blob): void;
+  close(code?: number, reason?: string): void;
+
+  addEventListener<K extends keyof WebSocketEventMap>(
+    type: K,
+    listener: Listener<K> | null,
+    options?: ListenerOptions | boolean,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: ((event: Event) => unknown) | { handleEvent(event: Event): unknown } | null,
+    options?: ListenerOptions | boolean,
+  ): void;
+  removeEventListener<K extends keyof WebSocketEventMap>(
+    type: K,
+    listener: Listener<K> | null,
+    options?: { capture?: boolean } | boolean,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: ((event: Event) => unknown) | { handleEvent(event: Event): unknown } | null,
+    options?: { capture?: boolean } | boolean,
+  ): void;
+}

@@ -1,0 +1,29 @@
+# The Node package. Paths are relative to the repository's root.
+
+NODE_DIR := bindings-node
+NODE_ADDON := $(NODE_DIR)/longwire.linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)-gnu.node
+NODE_DEPS := $(NODE_DIR)/node_modules/.package-lock.json
+
+.PHONY: node-build node-deps node-pack node-test node-types
+
+node-build: # the addon, beside the JavaScript that loads it
+	$(CARGO) build --release -p longwire-node
+	@# A new file, never written in place: a process may have the old one mapped.
+	strip -o $(NODE_ADDON).new target/release/liblongwire_node.so
+	mv $(NODE_ADDON).new $(NODE_ADDON)
+
+node-deps: $(NODE_DEPS) # what the tests and the type check need
+
+$(NODE_DEPS): $(NODE_DIR)/package-lock.json
+	cd $(NODE_DIR) && npm ci --loglevel=error
+	@touch $@
+
+node-pack: node-build # dist/longwire-VERSION.tgz
+	mkdir -p dist
+	cd $(NODE_DIR) && npm pack --loglevel=error --pack-destination ../dist
+
+node-test: node-build node-deps $(TEST_SERVER)
+	cd $(NODE_DIR) && node --test tests/
+
+node-types: node-deps # the declarations, and a program that uses all of them
+	cd $(NODE_DIR) && node_modules/.bin/tsc --project tests/types

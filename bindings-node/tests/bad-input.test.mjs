@@ -1,0 +1,174 @@
+// Whatever is wrong gives a clear error with a stable code, and nothing hangs.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { Client, LongwireError, connect, errorCodes } from 'longwire';
+import { startServer } from './support/server.mjs';
+import { message, within } from './support/wait.mjs';
+
+let server;
+before(async () => {
+  server = await startServer();
+});
+after(() => server.stop());
+
+async function fails(url, options) {
+  try {
+    await within(connect(url, options), 'answer');
+  } catch (error) {
+    return error;
+  }
+  return assert.fail('it connected');
+}
+
+test('the table of errors is the core’s, in the declarations too', () => {
+  const { errorKinds } = createRequire(import.meta.url)('../lib/native.js');
+  const expected = Object.fromEntries(errorKinds.map((row) => [`LW_${row.symbol}`, row.number]));
+  assert.ok(errorKinds.length >= 22);
+  assert.deepEqual({ ...errorCodes }, expected);
+  const declarations = readFileSync(new URL('../index.d.ts', import.meta.url), 'utf8');
+  const declared = declarations.match(/'LW_E[A-Z0-9]+'/g).map((quoted) => quoted.slice(1, -1));
+  assert.deepEqual([...new Set(declared)].sort(), Object.keys(expected).sort());
+});
+
+for (const url of ['', 'x', 'http://localhost', 'ws://', 'ws:///path', 'ws://host:99999', '//h'])
+  test(`URL ${JSON.stringify(url)}`, async () => {
+    const error = await fails(url);
+    assert.equal(error.code, 'LW_EURL', error.message);
+    assert.ok(error instanceof LongwireError);
+  });
+
+for (const [name, text] of [['CR', '\r'], ['LF', '\n'], ['NUL', '\0']]) {
+  test(`${name} in URL, header and subprotocol`, async () => {
+    const url = `${server.ws}/echo`;
+    assert.equal((await fails(`${url}${text}x`)).code, 'LW_EURL');
+    assert.equal((await fails(url, { headers: { [`x${text}`]: 'v' } })).code, 'LW_EINVAL');
+    assert.equal((await fails(url, { headers: { x: `v${text}w` } })).code, 'LW_EINVAL');
+    assert.equal((await fails(url, { subprotocols: [`a${text}`] })).code, 'LW_EINVAL');
+    assert.equal((await fails(url, { origin: `a${text}` })).code, 'LW_EINVAL');
+  });
+}
+
+const OPTIONS = [
+  [{ heartBeat: 1 }, TypeError, /unknown option heartBeat; expected one of .*heartbeat/],
+  [{ tls: { cafile: 'x' } }, TypeError, /unknown option tls\.cafile/],
+  [{ heartbeat: { every: 1 } }, TypeError, /unknown option heartbeat\.every/],
+  [{ reconnect: { delay: 1 } }, TypeError, /unknown option reconnect\.delay/],
+  [{ tls: 'ca' }, TypeError, /tls: expected an object, got "ca"/],
+  [{ connectTimeout: '5' }, TypeError, /connectTimeout: expected .*milliseconds, got "5"/],
+  [{ connectTimeout: -1 }, RangeError, /connectTimeout: .*got -1/],
+  [{ closeTimeout: NaN }, RangeError, /closeTimeout/],
+  [{ maxMessageSize: 2 ** 31 }, RangeError, /maxMessageSize: expected an integer from 1 to/],
+  [{ maxMessageSize: 1.5 }, RangeError, /maxMessageSize/],
+  [{ sendBuffer: 0 }, RangeError, /sendBuffer/],
+  [{ offline: 'drop' }, TypeError, /offline: expected 'queue' or 'refuse', got "drop"/],
+  [{ headers: ['x'] }, TypeError, /headers: expected pairs/],
+  [{ headers: { x: 1 } }, TypeError, /headers\["x"\]: expected a string, got 1/],
+  [{ headers: 5 }, TypeError, /headers: expected an object/],
+  [{ subprotocols: [1] }, TypeError, /subprotocols: expected a string, got 1/],
+  [{ reconnect: { factor: 0 } }, RangeError, /reconnect\.factor/],
+  [null, TypeError, /expected an object/],
+];
+for (const [options, Class, says] of OPTIONS) {
+  test(`options ${JSON.stringify(options)}`, async () => {
+    const error = await fails(`${server.ws}/echo`, options);
+    assert.ok(error instanceof Class, `${error}`);
+    assert.match(error.message, says);
+    assert.equal(error.code, 'LW_EINVAL');
+  });
+}
+
+test('arguments that are not what the methods take', async () => {
+  assert.throws(() => new Client(), { code: 'LW_EINVAL' });
+  await assert.rejects(connect(5), { code: 'LW_EINVAL' });
+  await assert.rejects(connect(), { code: 'LW_EINVAL' });
+  const ws = await connect(`${server.ws}/echo`);
+  for (const data of [undefined, null, 5, {}, [1], Symbol('s')])
+    assert.throws(() => ws.send(data), { code: 'LW_EINVAL' });
+  assert.throws(() => ws.ping('x'.repeat(126)), { code: 'LW_EINVAL' });
+  for (const code of [1, 999, 1004, 1005, 1006, 1015, 2999, 5000, -1, 70_000, 1.5, '1000'])
+    assert.throws(() => ws.close(code), { code: 'LW_EINVAL' }, String(code));
+  assert.throws(() => ws.close(1000, 'x'.repeat(124)), { code: 'LW_EINVAL' });
+  assert.throws(() => ws.close(1000, 5), { code: 'LW_EINVAL' });
+  ws.send('still open');
+  assert.equal(await message(ws), 'still open');
+  await ws.close();
+});
+
+test('a port that refuses', async () => {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address();
+  listener.close();
+  await once(listener, 'close');
+  const error = await fails(`ws://127.0.0.1:${port}`);
+  assert.equal(error.code, 'LW_ECONNECT', error.message);
+  assert.equal(error.retryable, true);
+});
+
+test('a host that does not resolve', async () => {
+  const error = await fails('ws://no-such-host.invalid');
+  assert.equal(error.code, 'LW_EDNS', error.message);
+});
+
+test('a server that refuses says how', async () => {
+  const error = await fails(`${server.ws}/http?status=403&body=no%20entry&header=X-Why:%20rules`);
+  assert.equal(error.code, 'LW_ESTATUS');
+  assert.deepEqual([error.status, error.body, error.headers['x-why']], [403, 'no entry', 'rules']);
+  assert.match(error.message, /101.*403/);
+  assert.equal((await fails(`${server.ws}/http?status=200`)).status, 200);
+});
+
+test('a server that answers garbage, or nothing', async () => {
+  assert.equal((await fails(`${server.ws}/garbage`)).code, 'LW_EHANDSHAKE');
+  const error = await fails(`${server.ws}/stall-handshake`, { connectTimeout: 100 });
+  assert.equal(error.code, 'LW_ETIMEOUT', error.message);
+});
+
+test('a certificate for another host, or from nobody we know', async () => {
+  const tls = { caFile: server.ca_file };
+  assert.equal((await fails(`${server.wss_bad_name}/echo`, { tls })).code, 'LW_ECERT');
+  assert.equal((await fails(`${server.wss}/echo`)).code, 'LW_ECERT');
+});
+
+test('the same certificates, with what makes them good', async () => {
+  const ca = readFileSync(server.ca_file);
+  for (const [url, tls] of [
+    [server.wss, { ca }],
+    [server.wss, { ca: ca.toString() }],
+    [server.wss_bad_name, { ca, serverName: 'other.example' }],
+    [server.wss_bad_name, { verify: false }],
+  ]) {
+    const ws = await connect(`${url}/echo`, { tls });
+    ws.send('safe');
+    assert.equal(await message(ws), 'safe');
+    await ws.close();
+  }
+});
+
+test('a CA file that is not there, and one that is none', async () => {
+  const missing = await fails(`${server.wss}/echo`, { tls: { caFile: '/no/such/file.pem' } });
+  assert.match(missing.message, /\/no\/such\/file\.pem/);
+  assert.ok(missing instanceof LongwireError);
+  assert.ok((await fails(`${server.wss}/echo`, { tls: { ca: 'none' } })) instanceof LongwireError);
+});
+
+test('a message over the limit, and bytes that are no WebSocket', async () => {
+  const options = { reconnect: false };
+  const big = await connect(`${server.ws}/push?count=1&size=2000`, {
+    ...options,
+    maxMessageSize: 1000,
+  });
+  await assert.rejects(within(big[Symbol.asyncIterator]().next(), 'end'), { code: 'LW_ETOOBIG' });
+  const raw = await connect(`${server.ws}/raw?after=8b00`, options);
+  await assert.rejects(within(raw[Symbol.asyncIterator]().next(), 'end'), { code: 'LW_EPROTO' });
+  const utf8 = await connect(`${server.ws}/raw?after=8102c328`, options);
+  await assert.rejects(within(utf8[Symbol.asyncIterator]().next(), 'end'), { code: 'LW_EUTF8' });
+  assert.equal((await utf8.closed).error.code, 'LW_EUTF8');
+  // The error is thrown once; the end is the end.
+  assert.equal((await utf8[Symbol.asyncIterator]().next()).done, true);
+});

@@ -1,0 +1,39 @@
+// Waiting for events, never for time: the limits only end tests that failed.
+
+const LIMIT = 15_000;
+
+/** `promise`, or a failure that says what did not happen. */
+export async function within(promise, what, limit = LIMIT) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no ${what} within ${limit} ms`)), limit);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The next event of this name, of an emitter or of an event target. */
+export function event(source, name) {
+  const arrived = new Promise((resolve) => {
+    if (source instanceof EventTarget) source.addEventListener(name, resolve, { once: true });
+    else source.once(name, resolve);
+  });
+  return within(arrived, `'${name}' event`);
+}
+
+/** The next message of a client, by iteration. */
+export async function message(client) {
+  const { value, done } = await within(client[Symbol.asyncIterator]().next(), 'message');
+  if (done) throw new Error('the connection closed instead of sending a message');
+  return value;
+}
+
+/** A promise with its functions. */
+export function deferred() {
+  let resolve, reject;
+  const promise = new Promise((...functions) => ([resolve, reject] = functions));
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,87 @@
+// Never run: that it compiles, and that each marked line does not, is the test.
+import {
+  connect,
+  errorCodes,
+  Client,
+  CloseEvent,
+  LongwireError,
+  WebSocket,
+  type Closed,
+  type ConnectOptions,
+  type LongwireErrorCode,
+  type Message,
+} from 'longwire';
+
+const options: ConnectOptions = {
+  headers: { authorization: 'Bearer x', cookie: ['a=1', 'b=2'] },
+  subprotocols: ['v2', 'v1'],
+  origin: 'https://example.org',
+  tls: { ca: new Uint8Array(), caFile: new URL('file:///ca.pem'), verify: false, serverName: 'x' },
+  connectTimeout: 1000,
+  closeTimeout: 1000,
+  heartbeat: { interval: 1000, timeout: 1000 },
+  reconnect: { minDelay: 1, maxDelay: 2, factor: 2, maxAttempts: 3, stableAfter: 4 },
+  offline: 'refuse',
+  maxMessageSize: 1,
+  maxFragments: 1,
+  sendBuffer: 1,
+  receiveBuffer: 1,
+};
+
+export async function persistent(): Promise<Closed> {
+  await using ws = await connect(new URL('ws://localhost'), options);
+  const also: Client = await connect('ws://localhost', { heartbeat: false, reconnect: false });
+  also.ref().unref();
+  ws.send('text');
+  ws.send(new ArrayBuffer(1));
+  ws.send(new DataView(new ArrayBuffer(1)));
+  const roundTrip: number = await ws.ping('x');
+  const latency: number | null = ws.latency;
+  ws.on('open', ({ attempt, headers }) => [attempt + 1, headers['set-cookie']]);
+  ws.on('message', (message: Message) => message.length);
+  ws.on('down', ({ error, retryIn }) => `${error.code} ${retryIn + 1}`);
+  ws.on('close', ({ code, clean }) => (clean ? code : -code));
+  for await (const message of ws) {
+    if (typeof message === 'string') message.toUpperCase();
+    else message.readUInt8(0);
+  }
+  // @ts-expect-error a client has no number of messages
+  ws.count;
+  // @ts-expect-error the options are named in camel case
+  await connect('ws://localhost', { connect_timeout: 1 });
+  // @ts-expect-error neither text nor bytes
+  ws.send(1);
+  // @ts-expect-error there is no such event
+  ws.on('error', () => {});
+  // @ts-expect-error made by connect only
+  new Client();
+  console.log(roundTrip, latency, ws.state === 'down', ws.subprotocol?.length);
+  return ws.close(1000, 'bye');
+}
+
+export function whatwg(): void {
+  const ws = new WebSocket('wss://localhost', ['a'], { tls: { verify: false } });
+  ws.binaryType = 'arraybuffer';
+  ws.onopen = function () {
+    this.send(new Blob([]));
+  };
+  ws.onmessage = ({ data, origin }) => [typeof data === 'string' ? data : 'binary', origin];
+  ws.addEventListener('close', ({ code, reason, wasClean }) => [code + 1, reason, wasClean]);
+  ws.addEventListener('error', { handleEvent: ({ error }) => error?.status });
+  const open: boolean = ws.readyState === WebSocket.OPEN;
+  // @ts-expect-error read only
+  ws.readyState = 1;
+  // @ts-expect-error not a binary type
+  ws.binaryType = 'string';
+  // @ts-expect-error a WebSocket does not reconnect
+  new WebSocket('ws://localhost', [], { reconnect: false });
+  ws.dispatchEvent(new CloseEvent('close', { code: 1000, wasClean: open }));
+}
+
+export function errors(error: unknown): number {
+  if (!(error instanceof LongwireError)) return 0;
+  const code: LongwireErrorCode = error.code;
+  // @ts-expect-error no such code
+  if (code === 'LW_ENOSUCH') return 1;
+  return errorCodes[code] + error.errno + (error.status ?? 0);
+}
