@@ -1,0 +1,132 @@
+"""What both faces know about their connection."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from .exceptions import (
+    Close,
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    LongwireError,
+    decode_headers,
+)
+from .options import Down
+
+#: Codes of a proper end (RFC 6455 section 7.4.1).
+_OK_CODES = frozenset({1000, 1001, 1005})
+
+
+class State(enum.IntEnum):
+    """Where a connection is in its life.
+
+    A persistent connection goes back and forth between ``OPEN`` and ``DOWN``.
+    """
+
+    CONNECTING = 0
+    OPEN = 1
+    DOWN = 2
+    CLOSING = 3
+    CLOSED = 4
+
+
+class Record:
+    """The facts that events leave behind, and the exceptions made from them."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.on_open = options.get("on_open")
+        self.on_down = options.get("on_down")
+        self.subprotocol: str | None = None
+        self.response_headers: list[tuple[str, str]] = []
+        self.reconnects = 0
+        self.opened = False
+        self.first_failure: LongwireError | None = None
+        self.close_requested: Close | None = None
+        self.closed: tuple[int, str, bool, LongwireError | None] | None = None
+
+    def open(
+        self, reconnects: int, subprotocol: str | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        self.opened = True
+        self.reconnects = reconnects
+        self.subprotocol = subprotocol
+        self.response_headers = decode_headers(headers)
+
+    def close(self, closed: tuple[int, str, bool, LongwireError | None]) -> None:
+        self.closed = closed
+        if not self.opened and self.first_failure is None:
+            self.first_failure = closed[3] or self.closed_exception()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the first attempt has an outcome."""
+        return self.opened or self.first_failure is not None
+
+    def close_code(self) -> int | None:
+        return None if self.closed is None else self.closed[0]
+
+    def close_reason(self) -> str | None:
+        return None if self.closed is None else self.closed[1]
+
+    def closed_exception(self) -> ConnectionClosed:
+        """Say how it ended, or that it is about to."""
+        sent = self.close_requested
+        if self.closed is None:
+            return ConnectionClosedOK(None, sent)
+        code, reason, clean, error = self.closed
+        rcvd = None if code == 1006 else Close(code, reason)
+        rcvd_then_sent = None
+        if rcvd is not None and clean:
+            rcvd_then_sent = sent is None
+            sent = sent or rcvd
+        elif rcvd is not None and sent is not None:
+            rcvd_then_sent = False
+        regular = error is None and (code in _OK_CODES or (rcvd is None and sent is not None))
+        cls = ConnectionClosedOK if regular else ConnectionClosedError
+        exception = cls(rcvd, sent, rcvd_then_sent)
+        exception.__cause__ = error
+        return exception
+
+    def down_exception(self, down: Down) -> ConnectionClosedError:
+        """For what waited for an answer over a connection that was lost."""
+        rcvd = None if down.code is None else Close(down.code, "")
+        exception = ConnectionClosedError(rcvd, None)
+        exception.__cause__ = down.error
+        return exception
+
+
+def ping_payload(
+    data: str | bytes | bytearray | memoryview | None, pending: Mapping[bytes, object]
+) -> bytes:
+    """Return the payload of a ping; random and unique if there is no ``data``."""
+    if data is None:
+        payload = os.urandom(4)
+        while payload in pending:
+            payload = os.urandom(4)
+        return payload
+    if isinstance(data, str):
+        payload = data.encode()
+    elif isinstance(data, bytes | bytearray | memoryview):
+        payload = bytes(data)
+    else:
+        raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
+    if payload in pending:
+        raise ConcurrencyError("already waiting for a pong with the same data")
+    return payload
+
+
+def answered(pending: Mapping[bytes, object], payload: bytes) -> list[bytes]:
+    """Return the pings that a pong answers: its own and all before it."""
+    if payload not in pending:
+        return []
+    found = []
+    for data in pending:
+        found.append(data)
+        if data == payload:
+            break
+    return found

@@ -1,0 +1,293 @@
+"""The asyncio face: ``longwire.connect`` and the connection it makes.
+
+The event loop itself reads the socket: it watches the connection's descriptor
+(``loop.add_reader``), and what it calls then is native code that decodes and
+wakes the waiting task on the spot. Dialling, TLS handshakes, heartbeats and
+reconnecting happen on a thread of the native runtime, which also answers pings
+when the loop is blocked; that thread never runs Python code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack
+
+from ._common import Record, State, answered, ping_payload
+from ._longwire import AsyncConnection
+from .exceptions import Close, ConnectionClosed, LongwireError
+from .options import CommonOptions, Down, canonical, config
+
+__all__ = ["Connection", "connect"]
+
+
+class Options(CommonOptions, total=False):
+    """The options of :func:`connect`."""
+
+    on_open: Callable[[Connection], object] | None
+
+
+_KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
+
+
+class Connection(AsyncConnection):
+    """A WebSocket connection that an event loop drives.
+
+    :func:`connect` makes it; all of its methods belong to the thread of that
+    event loop. It is an asynchronous iterator over the messages, which ends
+    when the connection is closed properly.
+
+    A persistent connection (the default) that is lost is made anew. ``recv``
+    goes on waiting meanwhile, and ``send`` queues.
+    """
+
+    _record: Record
+    _loop: asyncio.AbstractEventLoop
+    _settled: asyncio.Future[None]
+    _gone: asyncio.Future[None]
+    _pings: dict[bytes, asyncio.Future[float]]
+
+    @classmethod
+    def _open(cls, url: str, options: dict[str, Any]) -> Connection:
+        loop = asyncio.get_running_loop()
+        self = cls(config(url, options), loop)
+        self._record = Record(options)
+        self._loop = loop
+        self._settled = loop.create_future()
+        self._gone = loop.create_future()
+        self._pings = {}
+        self._start()
+        return self
+
+    async def ping(
+        self, data: str | bytes | bytearray | memoryview | None = None
+    ) -> Awaitable[float]:
+        """Send a ping; await what this returns to wait for the pong.
+
+        ::
+
+            pong = await ws.ping()
+            seconds = await pong
+
+        Raises:
+            ConnectionClosed: if the connection is closed.
+            NotConnected: if the connection is down.
+            ConcurrencyError: if a ping with the same data is still unanswered.
+
+        """
+        payload = ping_payload(data, self._pings)
+        pong: asyncio.Future[float] = self._loop.create_future()
+        self._pings[payload] = pong
+        try:
+            self._send_ping(payload)
+        except BaseException:
+            del self._pings[payload]
+            raise
+        return pong
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection for good, after all that was sent so far.
+
+        Waits until it is closed, which takes ``close_timeout`` at most.
+        Messages that came before can still be received; those that come later
+        are discarded. Closing twice is fine.
+        """
+        if self._record.closed is None:
+            if self._record.close_requested is None:
+                self._send_close(code, reason)
+                self._record.close_requested = Close(code, reason)
+            await self.wait_closed()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed for good."""
+        await asyncio.shield(self._gone)
+
+    @property
+    def state(self) -> State:
+        """Where the connection is in its life."""
+        return State(self._state())
+
+    @property
+    def latency(self) -> float:
+        """The latest round trip of a ping in seconds; 0 before the first."""
+        return self._round_trip() or 0.0
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose."""
+        return self._record.subprotocol
+
+    @property
+    def response_headers(self) -> list[tuple[str, str]]:
+        """The headers of the server's answer to the handshake, names in lower case."""
+        return self._record.response_headers
+
+    @property
+    def reconnects(self) -> int:
+        """How many connections were open before this one."""
+        return self._record.reconnects
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's close frame; 1005 if it had none, 1006 without one.
+
+        ``None`` while the connection is not closed.
+        """
+        return self._record.close_code()
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason of the peer's close frame; ``None`` while not closed."""
+        return self._record.close_reason()
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close(1000 if exc_type is None else 1011)
+
+    def __del__(self) -> None:
+        record = getattr(self, "_record", None)
+        if record is None or record.closed is not None:
+            return
+        if record.opened and record.close_requested is None:
+            warnings.warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+        self._release()
+
+    # What the native half tells, one call at a time, from the event loop.
+
+    def _on_open(
+        self,
+        attempt: int,  # noqa: ARG002
+        reconnects: int,
+        subprotocol: str | None,
+        headers: list[tuple[str, bytes]],
+    ) -> None:
+        self._record.open(reconnects, subprotocol, headers)
+        try:
+            if self._record.on_open is not None:
+                self._record.on_open(self)
+        except Exception as exception:
+            if self._settled.done():
+                raise
+            self._settled.set_exception(exception)
+        else:
+            self._settle()
+
+    def _on_down(
+        self, error: LongwireError, code: int | None, attempt: int, retry_in: float
+    ) -> None:
+        down = Down(error, code, attempt, retry_in)
+        self._fail_pings(self._record.down_exception(down))
+        if not self._record.opened:
+            self._record.first_failure = self._record.first_failure or error
+            self._settle()
+        elif self._record.on_down is not None:
+            self._record.on_down(down)
+
+    def _on_pong(self, payload: bytes, round_trip: float | None) -> None:
+        for data in answered(self._pings, payload):
+            pong = self._pings.pop(data)
+            if not pong.done():
+                pong.set_result(round_trip or 0.0)
+
+    def _on_closed(self, closed: tuple[int, str, bool, LongwireError | None]) -> None:
+        self._record.close(closed)
+        self._fail_pings(self._record.closed_exception())
+        self._settle()
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def _settle(self) -> None:
+        if not self._settled.done():
+            self._settled.set_result(None)
+
+    def _fail_pings(self, exception: ConnectionClosed) -> None:
+        for pong in self._pings.values():
+            if not pong.done():
+                pong.set_exception(exception)
+                # Nobody has to await a pong: no complaint if nobody did.
+                pong.exception()
+        self._pings.clear()
+
+    def _closed_exception(self) -> ConnectionClosed:
+        return self._record.closed_exception()
+
+
+class connect:
+    """Connect to a WebSocket server.
+
+    ::
+
+        async with longwire.connect("wss://feed.example/ticks") as ws:
+            await ws.send("subscribe")
+            async for message in ws:
+                ...
+
+    ``ws = await longwire.connect(url)`` works as well; then close it yourself.
+
+    The connection is persistent: when it is lost, it is made anew
+    (``reconnect=False`` for one that ends with its first loss). Only the very
+    first attempt raises when it fails.
+
+    ``on_open(ws)`` is called at each new connection: what it sends precedes
+    everything that was queued while the connection was down. ``on_down(down)``
+    is called at each loss. Both are plain functions.
+
+    Raises:
+        InvalidURI: if the URL is not a ``ws:`` or ``wss:`` URL.
+        InvalidHandshake: if the server does not speak WebSocket there.
+        InvalidStatus: if it answered with another status than 101.
+        OSError: if there is no connection (ConnectError, NameResolutionError,
+            TLSError, CertificateError).
+        TimeoutError: if it took longer than ``open_timeout``.
+
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, url: str, **options: Unpack[Options]) -> None: ...
+
+    else:
+
+        def __init__(self, url: str, /, **options: object) -> None:
+            self._url = url
+            self._options = canonical(options, _KNOWN)
+
+    _url: str
+    _options: dict[str, Any]
+    _connection: Connection
+
+    async def _connect(self) -> Connection:
+        connection = Connection._open(self._url, self._options)
+        try:
+            await connection._settled
+            if connection._record.first_failure is not None:
+                raise connection._record.first_failure
+        except BaseException:
+            connection._release()
+            connection._record.close_requested = Close(1001, "")
+            raise
+        return connection
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self
+        return self._connection
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._connection.__aexit__(exc_type, exc, traceback)

@@ -1,0 +1,301 @@
+"""What a connection can be told, and how it is said.
+
+Every option has one name of the project, the same in all languages, and where
+the ``websockets`` package has a name for the same thing, that name is taken as
+well. Giving both is an error, as is a name that is neither.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import ssl as _ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from ._longwire import Config
+
+if TYPE_CHECKING:
+    from .exceptions import LongwireError
+
+HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+
+#: The names that ``websockets`` uses, and the project's own.
+ALIASES = {
+    "additional_headers": "headers",
+    "open_timeout": "connect_timeout",
+    "max_size": "max_message_size",
+    "write_limit": "send_buffer",
+}
+
+#: Options of ``websockets`` that mean something else here, and what to use instead.
+ELSEWHERE = {
+    "max_queue": "max_queue counts messages; longwire bounds bytes: use receive_buffer",
+    "server_hostname": "use tls=TLS(server_name=...)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """How the server of a ``wss:`` URL proves who it is.
+
+    Attributes:
+        ca_file: A PEM file with the authorities to trust instead of the system's.
+        ca_pem: The same as text; used together with ``ca_file`` if both are given.
+        verify: ``False`` accepts any certificate. Only for tests: anyone
+            between the client and the server can then read and change everything.
+        server_name: The name the certificate must carry; the URL's host by default.
+
+    """
+
+    ca_file: str | os.PathLike[str] | None = None
+    ca_pem: str | None = None
+    verify: bool = True
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect:
+    """How to come back after a loss: exponential back-off with full jitter.
+
+    Attributes:
+        min_delay: The shortest wait, in seconds.
+        max_delay: The longest wait, in seconds.
+        factor: How the upper bound grows.
+        max_attempts: Give up after so many failures in a row; ``None`` for never.
+        stable_after: A connection that lived so many seconds starts the
+            back-off anew.
+
+    """
+
+    min_delay: float = 0.25
+    max_delay: float = 30.0
+    factor: float = 2.0
+    max_attempts: int | None = None
+    stable_after: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Pings that prove that both directions live.
+
+    Attributes:
+        interval: Ping after so many seconds without a byte received; ``None`` for never.
+        timeout: The connection is lost if nothing comes back for so many
+            seconds after a ping; ``None`` for never.
+
+    """
+
+    interval: float | None = 20.0
+    timeout: float | None = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A connection was lost, or an attempt failed; another one follows.
+
+    Attributes:
+        error: The cause.
+        code: The peer's close code, if there was a closing handshake.
+        attempt: Failed attempts since the last connection that was stable.
+        retry_in: Seconds until the next attempt.
+
+    """
+
+    error: LongwireError
+    code: int | None
+    attempt: int
+    retry_in: float
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options of both faces; see the table in the package's README."""
+
+    headers: HeadersLike | None
+    additional_headers: HeadersLike | None
+    subprotocols: Sequence[str] | None
+    origin: str | None
+    tls: TLS | None
+    ssl: _ssl.SSLContext | Literal[True] | None
+    connect_timeout: float | None
+    open_timeout: float | None
+    close_timeout: float | None
+    heartbeat: Heartbeat | None
+    ping_interval: float | None
+    ping_timeout: float | None
+    reconnect: bool | Reconnect
+    offline: Literal["queue", "refuse"]
+    max_message_size: int | None
+    max_size: int | None
+    max_fragments: int
+    send_buffer: int
+    write_limit: int
+    receive_buffer: int
+    on_down: Callable[[Down], object] | None
+
+
+_DEFAULT_TIMEOUT = 10.0
+_MIB = 1 << 20
+
+
+def canonical(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Return ``options`` under the project's names, or say what is wrong with them."""
+    names = set(known)
+    found: dict[str, Any] = {}
+    for given, value in options.items():
+        if given in ELSEWHERE:
+            raise TypeError(f"connect() got an unexpected option {given!r}: {ELSEWHERE[given]}")
+        if given not in names:
+            near = difflib.get_close_matches(given, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"connect() got an unexpected option {given!r}{hint}")
+        name = ALIASES.get(given, given)
+        if name in found:
+            raise TypeError(f"connect() got {name!r} twice: {given!r} is another name for it")
+        found[name] = value
+    return found
+
+
+def config(url: str, options: Mapping[str, Any]) -> Config:
+    """Make the native configuration from options under the project's names."""
+    if not isinstance(url, str):
+        raise TypeError(f"url must be str, not {type(url).__name__}")
+    tls = _tls(url, options.get("tls"), options.get("ssl"))
+    heartbeat = _heartbeat(options)
+    return Config(
+        url,
+        headers=_headers(options.get("headers")),
+        subprotocols=_subprotocols(options.get("subprotocols")),
+        origin=options.get("origin"),
+        open_timeout=options.get("connect_timeout", _DEFAULT_TIMEOUT),
+        close_timeout=options.get("close_timeout", _DEFAULT_TIMEOUT),
+        ping_interval=heartbeat.interval,
+        ping_timeout=heartbeat.timeout,
+        max_size=_size(options, "max_message_size", 64 * _MIB),
+        max_fragments=_size(options, "max_fragments", None),
+        send_buffer=_size(options, "send_buffer", None),
+        receive_buffer=_size(options, "receive_buffer", None),
+        offline=options.get("offline", "queue"),
+        reconnect=_reconnect(options.get("reconnect", True)),
+        ca_file=tls.ca_file,
+        ca_pem=tls.ca_pem,
+        verify=tls.verify,
+        server_name=tls.server_name,
+    )
+
+
+def _headers(headers: HeadersLike | None) -> list[tuple[str, str]]:
+    if headers is None:
+        return []
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    found = []
+    for pair in pairs:
+        match pair:
+            case (str() as name, str() as value):
+                found.append((name, value))
+            case _:
+                raise TypeError(f"headers must be pairs of str, not {pair!r}")
+    return found
+
+
+def _subprotocols(subprotocols: Sequence[str] | None) -> list[str]:
+    if subprotocols is None:
+        return []
+    if isinstance(subprotocols, str):
+        raise TypeError("subprotocols must be a list of str, not a str")
+    return list(subprotocols)
+
+
+def _size(options: Mapping[str, Any], name: str, default: int | None) -> int | None:
+    value = options.get(name, default)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, not {value}")
+    return value
+
+
+def _heartbeat(options: Mapping[str, Any]) -> Heartbeat:
+    heartbeat: Heartbeat | None = options.get("heartbeat", Heartbeat())
+    if heartbeat is None:
+        heartbeat = Heartbeat(interval=None)
+    pings = {name for name in ("ping_interval", "ping_timeout") if name in options}
+    if not pings:
+        return heartbeat
+    if "heartbeat" in options:
+        raise TypeError(f"connect() got 'heartbeat' twice: {min(pings)!r} is part of it")
+    return Heartbeat(
+        interval=options.get("ping_interval", heartbeat.interval),
+        timeout=options.get("ping_timeout", heartbeat.timeout),
+    )
+
+
+def _reconnect(reconnect: bool | Reconnect) -> tuple[float, float, float, int | None, float] | None:
+    if reconnect is False:
+        return None
+    if reconnect is True:
+        reconnect = Reconnect()
+    if not isinstance(reconnect, Reconnect):
+        raise TypeError(f"reconnect must be True, False or Reconnect(...), not {reconnect!r}")
+    return (
+        reconnect.min_delay,
+        reconnect.max_delay,
+        reconnect.factor,
+        reconnect.max_attempts,
+        reconnect.stable_after,
+    )
+
+
+def _tls(url: str, tls: TLS | None, ssl: _ssl.SSLContext | bool | None) -> TLS:
+    if ssl is None or ssl is True:
+        return tls if tls is not None else TLS()
+    if tls is not None:
+        raise TypeError("connect() got 'tls' twice: 'ssl' is another way to say it")
+    if not isinstance(ssl, _ssl.SSLContext):
+        raise TypeError(f"ssl must be an ssl.SSLContext or True, not {ssl!r}")
+    if not url.lower().startswith("wss:"):
+        raise ValueError("ssl is given, but the URL is not wss:")
+    return _from_ssl_context(ssl)
+
+
+def _from_ssl_context(context: _ssl.SSLContext) -> TLS:
+    """Say with our own words what ``context`` says.
+
+    TLS is rustls here, not OpenSSL: the authorities, the verify mode and the
+    host name check can be read from a context and are honoured. What can be
+    read and has no counterpart is refused. Client certificates, cipher lists
+    and ALPN cannot be read from a context at all and do not take part.
+    """
+    if not _spans(context):
+        raise ValueError(
+            "ssl: this SSLContext does not allow both TLS 1.2 and TLS 1.3, "
+            "which longwire negotiates by itself"
+        )
+    crl = _ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF | _ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
+    if context.verify_flags & crl:
+        raise ValueError("ssl: this SSLContext checks revocation lists, which longwire does not")
+    if context.verify_mode is _ssl.CERT_NONE:
+        return TLS(verify=False)
+    if not context.check_hostname:
+        raise ValueError(
+            "ssl: this SSLContext verifies certificates but not host names, which longwire "
+            "does not do; use check_hostname = True, or tls=TLS(server_name=...)"
+        )
+    authorities = context.get_ca_certs(binary_form=True)
+    if not authorities:
+        raise ValueError(
+            "ssl: no certificate authorities can be read from this SSLContext (those in a "
+            "directory are loaded by OpenSSL only when needed); use ssl=True for the "
+            "system's, or tls=TLS(ca_file=...)"
+        )
+    return TLS(ca_pem="".join(map(_ssl.DER_cert_to_PEM_cert, authorities)))
+
+
+def _spans(context: _ssl.SSLContext) -> bool:
+    low, high = context.minimum_version, context.maximum_version
+    version = _ssl.TLSVersion
+    low_fits = low in (version.MINIMUM_SUPPORTED, version.TLSv1_2) or 0 < low < version.TLSv1_2
+    return low_fits and high in (version.MAXIMUM_SUPPORTED, version.TLSv1_3)

@@ -1,0 +1,247 @@
+"""The blocking face: the same connection for threads, without ``await``.
+
+A thread that waits in ``recv`` (or in ``send``, for room) waits on the socket
+itself, with the interpreter released; nothing reads ahead in the background.
+So events (``on_open``, ``on_down``) are told to whoever waits next, in its
+thread. Pings are answered, and the connection is kept, while nobody waits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Unpack
+
+from ._common import Record, State, answered, ping_payload
+from ._longwire import SyncConnection
+from .exceptions import Close, ConnectionClosed, LongwireError
+from .options import CommonOptions, Down, canonical, config
+
+__all__ = ["Connection", "Pong", "connect"]
+
+
+class Options(CommonOptions, total=False):
+    """The options of :func:`connect`."""
+
+    on_open: Callable[[Connection], object] | None
+
+
+_KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
+
+
+class Pong:
+    """The answer to a ping, once it is there."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._outcome: float | ConnectionClosed | None = None
+
+    def is_set(self) -> bool:
+        """Whether there is an answer, or the connection was lost before it."""
+        return self._outcome is not None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the answer; ``False`` when ``timeout`` seconds have passed.
+
+        Raises:
+            ConnectionClosed: if the connection was lost before the answer.
+
+        """
+        if not self._connection._wait(self.is_set, timeout):
+            return False
+        if isinstance(self._outcome, ConnectionClosed):
+            raise self._outcome
+        return True
+
+    @property
+    def latency(self) -> float | None:
+        """The round trip in seconds; ``None`` before the answer."""
+        return self._outcome if isinstance(self._outcome, float) else None
+
+
+class Connection(SyncConnection):
+    """A WebSocket connection for threads.
+
+    :func:`connect` makes it. Any thread may send, close and ping at any time;
+    one at a time may receive. It is an iterator over the messages, which ends
+    when the connection is closed properly.
+
+    A persistent connection (the default) that is lost is made anew. ``recv``
+    goes on waiting meanwhile, and ``send`` queues.
+    """
+
+    _record: Record
+    _pings: dict[bytes, Pong]
+
+    @classmethod
+    def _open(cls, url: str, options: dict[str, Any]) -> Connection:
+        self = cls(config(url, options))
+        self._record = Record(options)
+        self._pings = {}
+        return self
+
+    def ping(self, data: str | bytes | bytearray | memoryview | None = None) -> Pong:
+        """Send a ping; ``wait()`` on what this returns to wait for the pong.
+
+        Raises:
+            ConnectionClosed: if the connection is closed.
+            NotConnected: if the connection is down.
+            ConcurrencyError: if a ping with the same data is still unanswered.
+
+        """
+        payload = ping_payload(data, self._pings)
+        pong = Pong(self)
+        self._pings[payload] = pong
+        try:
+            self._send_ping(payload)
+        except BaseException:
+            del self._pings[payload]
+            raise
+        return pong
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection for good, after all that was sent so far.
+
+        Waits until it is closed, which takes ``close_timeout`` at most.
+        Messages that came before can still be received; those that come later
+        are discarded. Closing twice is fine.
+        """
+        if self._record.closed is None:
+            if self._record.close_requested is None:
+                self._send_close(code, reason)
+                self._record.close_requested = Close(code, reason)
+            self.wait_closed()
+
+    def wait_closed(self, timeout: float | None = None) -> bool:
+        """Wait until the connection is closed; ``False`` when the time passed."""
+        return self._wait(self._is_closed, timeout)
+
+    @property
+    def state(self) -> State:
+        """Where the connection is in its life."""
+        return State(self._state())
+
+    @property
+    def latency(self) -> float:
+        """The latest round trip of a ping in seconds; 0 before the first."""
+        return self._round_trip() or 0.0
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose."""
+        return self._record.subprotocol
+
+    @property
+    def response_headers(self) -> list[tuple[str, str]]:
+        """The headers of the server's answer to the handshake, names in lower case."""
+        return self._record.response_headers
+
+    @property
+    def reconnects(self) -> int:
+        """How many connections were open before this one."""
+        return self._record.reconnects
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's close frame; 1005 if it had none, 1006 without one.
+
+        ``None`` while the connection is not closed.
+        """
+        return self._record.close_code()
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason of the peer's close frame; ``None`` while not closed."""
+        return self._record.close_reason()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close(1000 if exc_type is None else 1011)
+
+    def __del__(self) -> None:
+        record = getattr(self, "_record", None)
+        if record is None or record.closed is not None:
+            return
+        if record.opened and record.close_requested is None:
+            warnings.warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+        self._release()
+
+    # What the native half tells, one call at a time, in the thread that waits.
+
+    def _on_open(
+        self,
+        attempt: int,  # noqa: ARG002
+        reconnects: int,
+        subprotocol: str | None,
+        headers: list[tuple[str, bytes]],
+    ) -> None:
+        self._record.open(reconnects, subprotocol, headers)
+        if self._record.on_open is not None:
+            self._record.on_open(self)
+
+    def _on_down(
+        self, error: LongwireError, code: int | None, attempt: int, retry_in: float
+    ) -> None:
+        down = Down(error, code, attempt, retry_in)
+        self._fail_pings(self._record.down_exception(down))
+        if not self._record.opened:
+            self._record.first_failure = self._record.first_failure or error
+        elif self._record.on_down is not None:
+            self._record.on_down(down)
+
+    def _on_pong(self, payload: bytes, round_trip: float | None) -> None:
+        for data in answered(self._pings, payload):
+            self._pings.pop(data)._outcome = round_trip or 0.0
+
+    def _on_closed(self, closed: tuple[int, str, bool, LongwireError | None]) -> None:
+        self._record.close(closed)
+        self._fail_pings(self._record.closed_exception())
+
+    def _fail_pings(self, exception: ConnectionClosed) -> None:
+        for pong in self._pings.values():
+            pong._outcome = exception
+        self._pings.clear()
+
+    def _is_closed(self) -> bool:
+        return self._record.closed is not None
+
+    def _is_settled(self) -> bool:
+        return self._record.settled
+
+    def _closed_exception(self) -> ConnectionClosed:
+        return self._record.closed_exception()
+
+
+def connect(url: str, **options: Unpack[Options]) -> Connection:
+    """Connect to a WebSocket server.
+
+    ::
+
+        with longwire.sync.connect("wss://feed.example/ticks") as ws:
+            ws.send("subscribe")
+            for message in ws:
+                ...
+
+    The connection is persistent: when it is lost, it is made anew
+    (``reconnect=False`` for one that ends with its first loss). Only the very
+    first attempt raises when it fails, with the exceptions of
+    :func:`longwire.connect`.
+    """
+    connection = Connection._open(url, canonical(options, _KNOWN))
+    try:
+        connection._wait(connection._is_settled)
+        if connection._record.first_failure is not None:
+            raise connection._record.first_failure
+    except BaseException:
+        connection._release()
+        connection._record.close_requested = Close(1001, "")
+        raise
+    return connection

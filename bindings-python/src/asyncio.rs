@@ -1,0 +1,114 @@
+//! The connection of an asyncio program: what `longwire.Connection` inherits.
+
+use std::time::Duration;
+
+use longwire::Client;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+
+use crate::awaitable::{Accepted, Recv, Send};
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::error;
+use crate::message::{Decode, Outgoing};
+
+/// The native half of `longwire.Connection`.
+#[pyclass(subclass, frozen, module = "longwire._longwire")]
+pub(crate) struct AsyncConnection {
+    pub(crate) driver: Py<Driver>,
+}
+
+impl AsyncConnection {
+    fn client(&self) -> &Client {
+        &self.driver.get().client
+    }
+}
+
+#[pymethods]
+impl AsyncConnection {
+    #[new]
+    fn new(py: Python<'_>, config: &Config, event_loop: Py<PyAny>) -> PyResult<AsyncConnection> {
+        let config = config.inner.clone();
+        let receive_buffer = config.receive_buffer;
+        let driver = Client::start_hosted(config)
+            .and_then(|client| Driver::new(client, event_loop, receive_buffer))
+            .map_err(|failure| error::raise(py, &failure))?;
+        Ok(AsyncConnection { driver: Py::new(py, driver)? })
+    }
+
+    /// Receive a message. Its type is str for text and bytes for binary,
+    /// unless decode says otherwise.
+    ///
+    /// Cancelling it loses nothing: the message goes to the next recv.
+    #[pyo3(signature = (decode = None))]
+    fn recv(slf: &Bound<'_, Self>, decode: Option<bool>) -> Recv {
+        Recv::new(slf.clone().unbind(), decode.into(), false)
+    }
+
+    fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __anext__(slf: &Bound<'_, Self>) -> Recv {
+        Recv::new(slf.clone().unbind(), Decode::AsSent, true)
+    }
+
+    /// Send a message, str as text and bytes-like as binary, unless text says
+    /// otherwise.
+    ///
+    /// The message is taken by the call itself; awaiting the result waits, if
+    /// the send buffer is full, until there is room.
+    #[pyo3(signature = (message, text = None))]
+    fn send<'py>(
+        slf: &Bound<'py, Self>,
+        message: &Bound<'py, PyAny>,
+        text: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let outgoing = Outgoing::new(message, text)?;
+        let driver = slf.get().driver.bind(py);
+        let overtakes = driver.get().has_senders(py) && !driver.get().is_delivering();
+        if !overtakes && Driver::try_send(driver, &outgoing)? {
+            return Accepted::get(py).cloned();
+        }
+        Ok(Bound::new(py, Send::new(driver.clone().unbind(), outgoing))?.into_any())
+    }
+
+    /// Has the event loop watch the connection.
+    fn _start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Driver::start(slf.get().driver.bind(slf.py()), slf.as_any())
+    }
+
+    fn _send_ping(&self, py: Python<'_>, payload: &[u8]) -> PyResult<()> {
+        self.client().ping(payload).map_err(|failure| self.driver.get().raise(py, &failure))
+    }
+
+    fn _send_close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<()> {
+        self.client().close(code, reason).map_err(|failure| error::raise(py, &failure))?;
+        Driver::begin_closing(self.driver.bind(py))
+    }
+
+    /// Ends the connection at once, from any thread.
+    fn _release(&self, py: Python<'_>) -> PyResult<()> {
+        Driver::release(self.driver.bind(py))
+    }
+
+    fn _state(&self) -> u8 {
+        self.client().state() as u8
+    }
+
+    fn _round_trip(&self) -> Option<f64> {
+        self.client().round_trip().as_ref().map(Duration::as_secs_f64)
+    }
+
+    /// Bytes that were sent and not yet taken by the kernel.
+    #[getter]
+    fn buffered_amount(&self) -> usize {
+        self.client().buffered_amount()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.driver)
+    }
+}

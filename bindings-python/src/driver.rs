@@ -1,0 +1,403 @@
+//! Drives a client from an asyncio event loop.
+//!
+//! The [`Driver`] is what the loop calls when the descriptor is readable. It
+//! knows its connection only weakly: a connection that nobody refers to is
+//! collected although the loop still watches its descriptor.
+//!
+//! Only the loop's thread drives. The state is behind a lock all the same,
+//! since a finalizer may run on any thread.
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use longwire::{Client, Closed, Drive, ErrorKind, Event, Sent};
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+
+use crate::awaitable::Send;
+use crate::inbox::Inbox;
+use crate::message::{self, Outgoing};
+use crate::waiter::Waiter;
+use crate::{error, event};
+
+/// Sends that wait for room look again after so many seconds while the
+/// descriptor is not watched, since no `Drain` can be seen then.
+const RETRY: f64 = 0.05;
+
+#[pyclass(frozen, module = "longwire._longwire")]
+pub(crate) struct Driver {
+    pub(crate) client: Client,
+    pub(crate) event_loop: Py<PyAny>,
+    thread: libc::pthread_t,
+    fd: RawFd,
+    delivering: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    inbox: Inbox,
+    /// The connection, once it is watched.
+    owner: Option<Py<PyWeakrefReference>>,
+    /// Whether the loop watches the descriptor.
+    watching: bool,
+    receiver: Option<Py<Waiter>>,
+    /// Sends that wait for room, first come first served.
+    senders: VecDeque<Py<Send>>,
+    drained: bool,
+    retry_scheduled: bool,
+    flush_scheduled: bool,
+    /// The user closes: messages that come from now on are not kept.
+    closing: bool,
+    /// No event will ever come.
+    finished: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(client: Client, event_loop: Py<PyAny>, receive_buffer: usize) -> Result<Driver, longwire::Error> {
+        let fd = client.poll_fd()?;
+        Ok(Driver {
+            client,
+            event_loop,
+            // SAFETY: always succeeds.
+            thread: unsafe { libc::pthread_self() },
+            fd,
+            delivering: AtomicBool::new(false),
+            state: Mutex::new(State {
+                inbox: Inbox::new(receive_buffer),
+                owner: None,
+                watching: false,
+                receiver: None,
+                senders: VecDeque::new(),
+                drained: false,
+                retry_scheduled: false,
+                flush_scheduled: false,
+                closing: false,
+                finished: false,
+            }),
+        })
+    }
+
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn on_loop_thread(&self) -> bool {
+        // SAFETY: always succeeds.
+        self.thread == unsafe { libc::pthread_self() }
+    }
+
+    /// Whether an event handler is running, which cannot wait.
+    pub(crate) fn is_delivering(&self) -> bool {
+        self.delivering.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_finished(&self, py: Python<'_>) -> bool {
+        self.lock(py).finished
+    }
+
+    /// Has the loop watch the descriptor on behalf of `owner`.
+    pub(crate) fn start(slf: &Bound<'_, Self>, owner: &Bound<'_, PyAny>) -> PyResult<()> {
+        let weak = PyWeakrefReference::new(owner)?.unbind();
+        slf.get().lock(slf.py()).owner = Some(weak);
+        Self::watch(slf)
+    }
+
+    fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        {
+            let mut state = slf.get().lock(py);
+            if state.watching || state.finished {
+                return Ok(());
+            }
+            state.watching = true;
+        }
+        slf.get()
+            .event_loop
+            .bind(py)
+            .call_method1(intern!(py, "add_reader"), (slf.get().fd, slf))
+            .map(drop)
+    }
+
+    /// Has the loop not watch the descriptor any more. A closed loop does not anyway.
+    pub(crate) fn unwatch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        {
+            let mut state = slf.get().lock(py);
+            if !state.watching {
+                return Ok(());
+            }
+            state.watching = false;
+        }
+        let event_loop = slf.get().event_loop.bind(py);
+        if event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()? {
+            return Ok(());
+        }
+        event_loop.call_method1(intern!(py, "remove_reader"), (slf.get().fd,)).map(drop)
+    }
+
+    /// The user closes: reading goes on until the end, messages are not kept.
+    pub(crate) fn begin_closing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().lock(slf.py()).closing = true;
+        Self::watch(slf)
+    }
+
+    /// Lets go of everything, for a connection that is being finalized.
+    pub(crate) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().client.release();
+        slf.get().lock(py).finished = true;
+        if slf.get().on_loop_thread() {
+            return Self::unwatch(slf);
+        }
+        let event_loop = slf.get().event_loop.bind(py);
+        if event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()? {
+            return Ok(());
+        }
+        let unwatch = slf.getattr(intern!(py, "unwatch_now"))?;
+        event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (unwatch,)).map(drop)
+    }
+
+    /// Takes the oldest message, and goes on reading when there is room again.
+    pub(crate) fn take(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let mut state = slf.get().lock(slf.py());
+        let message = state.inbox.pop();
+        let resume = !state.watching && !state.finished && state.inbox.has_room();
+        drop(state);
+        if resume {
+            Self::watch(slf)?;
+        }
+        Ok(message)
+    }
+
+    /// Whether a task waits for the next message.
+    pub(crate) fn has_receiver(&self, py: Python<'_>) -> bool {
+        self.lock(py).receiver.is_some()
+    }
+
+    /// A waiter for the next message.
+    pub(crate) fn receive(&self, py: Python<'_>) -> PyResult<Py<Waiter>> {
+        let waiter = Waiter::new(py, &self.event_loop)?;
+        self.lock(py).receiver = Some(waiter.clone_ref(py));
+        Ok(waiter)
+    }
+
+    /// Takes `waiter` back.
+    pub(crate) fn forget_receiver(&self, py: Python<'_>, waiter: &Py<Waiter>) {
+        let mut state = self.lock(py);
+        if state.receiver.as_ref().is_some_and(|receiver| receiver.is(waiter)) {
+            let receiver = state.receiver.take();
+            drop(state);
+            drop(receiver);
+        }
+    }
+
+    /// Sends now. `Ok(false)`: there is no room, nothing of it was taken.
+    pub(crate) fn try_send(slf: &Bound<'_, Self>, outgoing: &Outgoing) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        if !this.on_loop_thread() {
+            return match outgoing.send(py, &this.client) {
+                Ok(()) => Ok(true),
+                Err(failure) => Err(this.raise(py, &failure)),
+            };
+        }
+        match outgoing.send_in_turn(py, &this.client) {
+            Ok(Sent::Done) => Ok(true),
+            Ok(Sent::Deferred) => {
+                if !std::mem::replace(&mut this.lock(py).flush_scheduled, true) {
+                    let flush = slf.getattr(intern!(py, "flush"))?;
+                    this.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (flush,))?;
+                }
+                Ok(true)
+            }
+            Err(failure) if failure.kind() == ErrorKind::Full && !this.is_delivering() => Ok(false),
+            Err(failure) => Err(this.raise(py, &failure)),
+        }
+    }
+
+    /// The exception for `failure`; of a closed connection it tells how it ended.
+    pub(crate) fn raise(&self, py: Python<'_>, failure: &longwire::Error) -> PyErr {
+        match self.owner(py) {
+            Some(owner) if failure.kind() == ErrorKind::Closed => error::raise_closed(&owner),
+            _ => error::raise(py, failure),
+        }
+    }
+
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let owner = self.lock(py).owner.as_ref().map(|owner| owner.clone_ref(py))?;
+        owner.bind(py).upgrade()
+    }
+
+    pub(crate) fn has_senders(&self, py: Python<'_>) -> bool {
+        !self.lock(py).senders.is_empty()
+    }
+
+    /// Puts a send that waits for room behind the others.
+    pub(crate) fn add_sender(slf: &Bound<'_, Self>, sender: &Bound<'_, Send>) -> PyResult<()> {
+        slf.get().lock(slf.py()).senders.push_back(sender.clone().unbind());
+        Self::schedule_retry(slf)
+    }
+
+    pub(crate) fn forget_sender(&self, py: Python<'_>, sender: &Bound<'_, Send>) {
+        let mut state = self.lock(py);
+        let found = state.senders.iter().position(|other| other.is(sender));
+        let removed = found.and_then(|index| state.senders.remove(index));
+        drop(state);
+        drop(removed);
+    }
+
+    /// Looks after waiting sends by the clock while `Drain` cannot be seen.
+    fn schedule_retry(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        {
+            let mut state = slf.get().lock(py);
+            if state.watching || state.senders.is_empty() || state.retry_scheduled {
+                return Ok(());
+            }
+            state.retry_scheduled = true;
+        }
+        let retry = slf.getattr(intern!(py, "retry"))?;
+        let event_loop = slf.get().event_loop.bind(py);
+        event_loop.call_method1(intern!(py, "call_later"), (RETRY, retry)).map(drop)
+    }
+
+    /// Sends what waits, as far as there is room.
+    fn send_waiting(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        loop {
+            let front = slf.get().lock(py).senders.front().map(|sender| sender.clone_ref(py));
+            let Some(sender) = front else { return Ok(()) };
+            let sender = sender.bind(py);
+            let outcome = Self::try_send(slf, sender.get().outgoing());
+            if matches!(outcome, Ok(false)) {
+                return Ok(());
+            }
+            slf.get().forget_sender(py, sender);
+            Send::finish(sender, outcome.map(drop))?;
+        }
+    }
+
+    fn drive(&self, py: Python<'_>) -> (Result<Drive, longwire::Error>, PyResult<()>) {
+        let mut outcome = Ok(());
+        let budget = self.lock(py).inbox.budget();
+        let was_delivering = self.delivering.swap(true, Ordering::Relaxed);
+        let driven = self.client.drive(budget, &mut |event| {
+            let delivered = match &event {
+                Event::Message(message) => self.keep(py, message),
+                other => self.tell(py, other),
+            };
+            if outcome.is_ok() {
+                outcome = delivered;
+            }
+        });
+        self.delivering.store(was_delivering, Ordering::Relaxed);
+        (driven, outcome)
+    }
+
+    fn keep(&self, py: Python<'_>, message: &longwire::Message<'_>) -> PyResult<()> {
+        if self.lock(py).closing {
+            return Ok(());
+        }
+        let object = message::to_python(py, message)?;
+        self.lock(py).inbox.push(object, message.as_bytes().len());
+        Ok(())
+    }
+
+    fn tell(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<()> {
+        match event {
+            Event::Drain => self.lock(py).drained = true,
+            Event::Closed(_) => self.lock(py).finished = true,
+            _ => {}
+        }
+        self.owner(py).map_or(Ok(()), |owner| event::deliver(&owner, event))
+    }
+}
+
+#[pymethods]
+impl Driver {
+    /// The descriptor is readable.
+    fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (driven, delivered) = this.drive(py);
+        match driven {
+            Ok(Drive::Finished) => this.lock(py).finished = true,
+            Ok(_) => {}
+            Err(failure) if failure.kind() == ErrorKind::Busy => {}
+            Err(failure) => {
+                let reason = String::new();
+                let closed = Closed { code: 1006, reason, clean: false, error: Some(failure) };
+                this.tell(py, &Event::Closed(&closed))?;
+            }
+        }
+        let (stop, send, receiver) = {
+            let mut state = this.lock(py);
+            let stop = state.finished || (state.inbox.is_full() && !state.closing);
+            let send = std::mem::take(&mut state.drained) || state.finished;
+            let wake = state.finished || !state.inbox.is_empty();
+            (stop, send, if wake { state.receiver.take() } else { None })
+        };
+        if stop {
+            Self::unwatch(slf)?;
+        }
+        if send {
+            Self::send_waiting(slf)?;
+        }
+        Self::schedule_retry(slf)?;
+        if let Some(receiver) = receiver {
+            Waiter::wake_now(receiver.bind(py))?;
+        }
+        delivered
+    }
+
+    /// The end of a turn in which several messages were sent.
+    fn flush(&self, py: Python<'_>) {
+        self.lock(py).flush_scheduled = false;
+        self.client.flush();
+    }
+
+    fn retry(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().lock(slf.py()).retry_scheduled = false;
+        Self::send_waiting(slf)?;
+        Self::schedule_retry(slf)
+    }
+
+    fn unwatch_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::unwatch(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        // A lock that is taken belongs to a thread that is at work on it:
+        // then this is no garbage.
+        let Ok(state) = self.state.try_lock() else { return Ok(()) };
+        visit.call(&state.owner)?;
+        visit.call(&state.receiver)?;
+        for sender in &state.senders {
+            visit.call(sender)?;
+        }
+        for message in state.inbox.iter() {
+            visit.call(message)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            let held = (
+                state.owner.take(),
+                state.receiver.take(),
+                std::mem::take(&mut state.senders),
+                state.inbox.clear(),
+            );
+            drop(state);
+            drop(held);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The connection of a blocking program: what `longwire.sync.Connection` inherits.
+//!
+//! Nobody reads ahead: the thread that waits for something drives the client
+//! meanwhile, waiting on its descriptor without the interpreter. If several
+//! threads wait, one of them drives and the others wait for it. Pings are
+//! answered by the runtime while nobody waits.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use longwire::{Client, Closed, Drive, ErrorKind, Event};
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::{PyTraverseError, exceptions::PyStopIteration};
+
+use crate::config::Config;
+use crate::inbox::Inbox;
+use crate::message::{self, Decode, Outgoing};
+use crate::{error, event};
+
+/// How long a thread waits that cannot wait on the descriptor, before it looks
+/// after signals and the send buffer.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// The least time between two looks that sends take in passing.
+const ADVANCE: Duration = Duration::from_millis(1);
+
+/// The native half of `longwire.sync.Connection`.
+#[pyclass(subclass, frozen, module = "longwire._longwire")]
+pub(crate) struct SyncConnection {
+    client: Client,
+    receiving: AtomicBool,
+    state: Mutex<State>,
+    turned: Condvar,
+}
+
+struct State {
+    inbox: Inbox,
+    /// The thread that drives.
+    driver: Option<ThreadId>,
+    /// Counts what a waiting thread might have waited for.
+    turns: u64,
+    /// When a send last looked after the connection.
+    advanced: Instant,
+    /// The user closes: messages that come from now on are not kept.
+    closing: bool,
+    /// No event will ever come.
+    finished: bool,
+}
+
+/// What a thread that waits does next.
+enum Role {
+    Drive,
+    /// Another thread drives, or nothing may be decoded: wait for a turn after this one.
+    Follow(u64),
+    /// This thread drives already, further up the stack.
+    Inside,
+}
+
+/// Sets a flag for as long as it lives.
+struct Flag<'a>(&'a AtomicBool);
+
+impl Drop for Flag<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl SyncConnection {
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drives, or waits for the thread that does, until `done` has an answer.
+    /// `None` when `deadline` has passed.
+    fn wait_for<T>(
+        slf: &Bound<'_, Self>,
+        deadline: Option<Instant>,
+        mut done: impl FnMut(&Self) -> PyResult<Option<T>>,
+    ) -> PyResult<Option<T>> {
+        let py = slf.py();
+        let this = slf.get();
+        let mut last = false;
+        loop {
+            let turns = this.lock(py).turns;
+            if let Some(value) = done(this)? {
+                return Ok(Some(value));
+            }
+            if last {
+                return Ok(None);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            last = left.is_some_and(|left| left.is_zero());
+            match this.role(py, turns) {
+                Role::Drive => Self::drive_once(slf, left)?,
+                Role::Follow(turns) => {
+                    let slice = left.map_or(SLICE, |left| left.min(SLICE));
+                    py.detach(|| this.follow(turns, slice));
+                    py.check_signals()?;
+                }
+                Role::Inside => {
+                    return Err(error::raise_kind(
+                        py,
+                        ErrorKind::Busy,
+                        "an event handler cannot wait for its own connection",
+                    ));
+                }
+            }
+        }
+    }
+
+    fn role(&self, py: Python<'_>, turns: u64) -> Role {
+        let mut state = self.lock(py);
+        let me = thread::current().id();
+        match state.driver {
+            Some(driver) if driver == me => Role::Inside,
+            Some(_) => Role::Follow(turns),
+            None if state.finished || (state.inbox.is_full() && !state.closing) => {
+                Role::Follow(turns)
+            }
+            None => {
+                state.driver = Some(me);
+                Role::Drive
+            }
+        }
+    }
+
+    fn follow(&self, turns: u64, slice: Duration) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.turns == turns {
+            drop(self.turned.wait_timeout(state, slice));
+        }
+    }
+
+    /// One wait on the descriptor and what came of it, as the driving thread.
+    fn drive_once(slf: &Bound<'_, Self>, left: Option<Duration>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let mut interrupted = false;
+        let waited = py.detach(|| this.client.wait(left, &mut interrupted));
+        let outcome = match waited {
+            Ok(true) => Self::drive(slf),
+            Ok(false) => Ok(()),
+            Err(failure) => Self::fail(slf, failure),
+        };
+        let mut state = this.lock(py);
+        state.driver = None;
+        state.turns += 1;
+        drop(state);
+        this.turned.notify_all();
+        if interrupted {
+            py.check_signals()?;
+        }
+        outcome
+    }
+
+    fn drive(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let budget = this.lock(py).inbox.budget();
+        let mut outcome = Ok(());
+        let driven = this.client.drive(budget, &mut |event| {
+            let delivered = match &event {
+                Event::Message(message) => this.keep(py, message),
+                other => Self::tell(slf, other),
+            };
+            if outcome.is_ok() {
+                outcome = delivered;
+            }
+        });
+        match driven {
+            Ok(Drive::Finished) => this.lock(py).finished = true,
+            Ok(_) => {}
+            Err(failure) => Self::fail(slf, failure)?,
+        }
+        outcome
+    }
+
+    fn keep(&self, py: Python<'_>, message: &longwire::Message<'_>) -> PyResult<()> {
+        if self.lock(py).closing {
+            return Ok(());
+        }
+        let object = message::to_python(py, message)?;
+        self.lock(py).inbox.push(object, message.as_bytes().len());
+        Ok(())
+    }
+
+    fn tell(slf: &Bound<'_, Self>, event: &Event<'_>) -> PyResult<()> {
+        if let Event::Closed(_) = event {
+            slf.get().lock(slf.py()).finished = true;
+        }
+        event::deliver(slf.as_any(), event)
+    }
+
+    /// The client cannot be driven any more.
+    fn fail(slf: &Bound<'_, Self>, failure: longwire::Error) -> PyResult<()> {
+        let reason = String::new();
+        let closed = Closed { code: 1006, reason, clean: false, error: Some(failure) };
+        Self::tell(slf, &Event::Closed(&closed))
+    }
+
+    /// Looks after the connection in passing, for programs that only send:
+    /// what was queued while the connection was down leaves after its `Open`
+    /// was delivered, and that is up to somebody who drives.
+    fn advance(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.client.buffered_amount() == 0 {
+            return Ok(());
+        }
+        {
+            let mut state = this.lock(py);
+            let idle = state.driver.is_none() && !state.finished && !state.inbox.is_full();
+            if !idle || state.advanced.elapsed() < ADVANCE {
+                return Ok(());
+            }
+            state.advanced = Instant::now();
+            state.driver = Some(thread::current().id());
+        }
+        Self::drive_once(slf, Some(Duration::ZERO))
+    }
+
+    fn next_message(
+        slf: &Bound<'_, Self>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.receiving.swap(true, Ordering::Acquire) {
+            return Err(error::raise_kind(
+                py,
+                ErrorKind::Busy,
+                "cannot call recv while another thread is already running recv",
+            ));
+        }
+        let _receiving = Flag(&this.receiving);
+        // The hot case first: no clock, no closure.
+        if let Some(message) = this.lock(py).inbox.pop() {
+            return Ok(Some(message));
+        }
+        Self::wait_for(slf, deadline(timeout)?, |this| {
+            let mut state = this.lock(py);
+            let message = state.inbox.pop();
+            let finished = message.is_none() && state.finished;
+            drop(state);
+            if finished {
+                return Err(error::raise_closed(slf.as_any()));
+            }
+            Ok(message)
+        })
+    }
+
+    fn raise(slf: &Bound<'_, Self>, failure: &longwire::Error) -> PyErr {
+        if failure.kind() == ErrorKind::Closed {
+            error::raise_closed(slf.as_any())
+        } else {
+            error::raise(slf.py(), failure)
+        }
+    }
+}
+
+fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    let Some(timeout) = timeout else { return Ok(None) };
+    let timeout = Duration::try_from_secs_f64(timeout.max(0.0))?;
+    Ok(Instant::now().checked_add(timeout))
+}
+
+#[pymethods]
+impl SyncConnection {
+    #[new]
+    fn new(py: Python<'_>, config: &Config) -> PyResult<SyncConnection> {
+        let config = config.inner.clone();
+        let inbox = Inbox::new(config.receive_buffer);
+        let client =
+            Client::start_hosted(config).map_err(|failure| error::raise(py, &failure))?;
+        Ok(SyncConnection {
+            client,
+            receiving: AtomicBool::new(false),
+            state: Mutex::new(State {
+                inbox,
+                driver: None,
+                turns: 0,
+                advanced: Instant::now(),
+                closing: false,
+                finished: false,
+            }),
+            turned: Condvar::new(),
+        })
+    }
+
+    /// Receive a message. Its type is str for text and bytes for binary,
+    /// unless decode says otherwise.
+    ///
+    /// Raises TimeoutError when timeout seconds have passed.
+    #[pyo3(signature = (timeout = None, decode = None))]
+    fn recv(
+        slf: &Bound<'_, Self>,
+        timeout: Option<f64>,
+        decode: Option<bool>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        match Self::next_message(slf, timeout)? {
+            Some(message) => Decode::from(decode).apply(py, message),
+            None => Err(error::raise_kind(
+                py,
+                ErrorKind::Timeout,
+                &format!("no message within {} s", timeout.unwrap_or_default()),
+            )),
+        }
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        match Self::next_message(slf, None) {
+            Ok(message) => message.ok_or_else(|| PyStopIteration::new_err(())),
+            Err(failure) => {
+                let class = py.import("longwire.exceptions")?.getattr("ConnectionClosedOK")?;
+                Err(if failure.matches(py, class)? { PyStopIteration::new_err(()) } else { failure })
+            }
+        }
+    }
+
+    /// Send a message, str as text and bytes-like as binary, unless text says
+    /// otherwise. Waits while the send buffer is full. Any thread may send.
+    #[pyo3(signature = (message, text = None))]
+    fn send(
+        slf: &Bound<'_, Self>,
+        message: &Bound<'_, PyAny>,
+        text: Option<bool>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let outgoing = Outgoing::new(message, text)?;
+        let attempt = |this: &Self| match outgoing.send(py, &this.client) {
+            Ok(()) => Ok(Some(())),
+            Err(failure) if failure.kind() == ErrorKind::Full => Ok(None),
+            Err(failure) => Err(Self::raise(slf, &failure)),
+        };
+        if attempt(slf.get())?.is_some() {
+            return Self::advance(slf);
+        }
+        let me = Some(thread::current().id());
+        if slf.get().lock(py).driver == me {
+            return Err(error::raise_kind(
+                py,
+                ErrorKind::Full,
+                "the send buffer is full, and an event handler cannot wait",
+            ));
+        }
+        Self::wait_for(slf, None, attempt).map(drop)
+    }
+
+    /// Drives until `done()` is true; False when `timeout` seconds have passed.
+    #[pyo3(signature = (done, timeout = None))]
+    fn _wait(
+        slf: &Bound<'_, Self>,
+        done: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let finished = Self::wait_for(slf, deadline(timeout)?, |_| {
+            Ok(done.call0()?.is_truthy()?.then_some(()))
+        })?;
+        Ok(finished.is_some())
+    }
+
+    fn _send_ping(slf: &Bound<'_, Self>, payload: &[u8]) -> PyResult<()> {
+        slf.get().client.ping(payload).map_err(|failure| Self::raise(slf, &failure))
+    }
+
+    fn _send_close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<()> {
+        self.client.close(code, reason).map_err(|failure| error::raise(py, &failure))?;
+        self.lock(py).closing = true;
+        Ok(())
+    }
+
+    /// Ends the connection at once, from any thread.
+    fn _release(&self, py: Python<'_>) {
+        self.client.release();
+        self.lock(py).finished = true;
+    }
+
+    fn _state(&self) -> u8 {
+        self.client.state() as u8
+    }
+
+    fn _round_trip(&self) -> Option<f64> {
+        self.client.round_trip().as_ref().map(Duration::as_secs_f64)
+    }
+
+    /// Bytes that were sent and not yet taken by the kernel.
+    #[getter]
+    fn buffered_amount(&self) -> usize {
+        self.client.buffered_amount()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // A lock that is taken belongs to a thread that is at work on it:
+        // then this is no garbage.
+        let Ok(state) = self.state.try_lock() else { return Ok(()) };
+        for message in state.inbox.iter() {
+            visit.call(message)?;
+        }
+        Ok(())
+    }
+}
