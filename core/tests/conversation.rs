@@ -237,16 +237,16 @@ fn a_close_that_nobody_answers_ends_within_its_limit() {
 fn a_violation_is_answered_with_its_code() {
     let server = Server::start();
     let cases = [
-        ("c100", ErrorKind::Protocol, "1002"),     // reserved bit
-        ("8180", ErrorKind::Protocol, "1002"),     // masked frame
-        ("8102c328", ErrorKind::Utf8, "1007"),     // not UTF-8
+        ("c100", ErrorKind::Protocol, "1002"), // reserved bit
+        ("8180", ErrorKind::Protocol, "1002"), // masked frame
+        ("8102c328", ErrorKind::Utf8, "1007"), // not UTF-8
         ("827f0000000100000000", ErrorKind::TooBig, "1009"),
     ];
     for (i, (hex, kind, code)) in cases.into_iter().enumerate() {
         for with101 in [0, 1] {
-            for (j, mut probe) in Probe::both(&once(server.url(&format!(
-                "/raw?after={hex}&id=v{i}-{with101}&with101={with101}"
-            ))))
+            for (j, mut probe) in Probe::both(&once(
+                server.url(&format!("/raw?after={hex}&id=v{i}-{with101}&with101={with101}")),
+            ))
             .into_iter()
             .enumerate()
             {

@@ -201,6 +201,10 @@ fn close_refuses_what_may_not_be_sent() {
     assert_eq!(error.kind(), ErrorKind::Utf8);
     probe.text("still here");
     assert_eq!(probe.next(), Seen::Text("still here".into()));
+    // A close counts from the moment it was called.
+    probe.client.close(1000, "").unwrap();
+    let error = probe.client.send(MessageKind::Text, b"late").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
 }
 
 #[test]

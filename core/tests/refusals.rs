@@ -28,9 +28,19 @@ fn refused(config: Config) -> Error {
 
 #[test]
 fn urls_that_cannot_be_used() {
-    for url in ["", "nonsense", "http://example.com/", "https://example.com/", "ws://", "wss://:80/",
-        "ws://host:99999/", "ws://ho st/", "ws://host/\r\nX: y", "ws://host/\0", "ws://host/#part"]
-    {
+    for url in [
+        "",
+        "nonsense",
+        "http://example.com/",
+        "https://example.com/",
+        "ws://",
+        "wss://:80/",
+        "ws://host:99999/",
+        "ws://ho st/",
+        "ws://host/\r\nX: y",
+        "ws://host/\0",
+        "ws://host/#part",
+    ] {
         let error = refused(Config::new(url));
         assert_eq!(error.kind(), ErrorKind::Url, "{url:?}: {error}");
         assert!(!error.message().is_empty());
@@ -40,9 +50,15 @@ fn urls_that_cannot_be_used() {
 
 #[test]
 fn headers_and_subprotocols_that_cannot_be_sent() {
-    for (name, value) in [("X-A", "b\r\nX-C: d"), ("X\r\nY", "z"), ("", "x"), ("X", "a\0b"),
-        ("Sec-WebSocket-Key", "mine"), ("Upgrade", "h2c"), ("Connection", "close")]
-    {
+    for (name, value) in [
+        ("X-A", "b\r\nX-C: d"),
+        ("X\r\nY", "z"),
+        ("", "x"),
+        ("X", "a\0b"),
+        ("Sec-WebSocket-Key", "mine"),
+        ("Upgrade", "h2c"),
+        ("Connection", "close"),
+    ] {
         let mut config = Config::new("ws://127.0.0.1/");
         config.headers.push((name.into(), value.into()));
         let error = refused(config);

@@ -10,7 +10,7 @@ use super::scope::{Place, place};
 use super::shared::{Mode, Shared, signal};
 use super::writer::Turn;
 use crate::driver::host::Host;
-use crate::driver::runtime::{self, lock};
+use crate::driver::runtime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, MessageKind, State};
 use crate::options::Config;
@@ -165,9 +165,13 @@ impl Client {
         Ok(())
     }
 
-    /// Begins the closing handshake, after everything sent so far, and ends the client's life: it does not
-    /// reconnect. `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` at most 123 bytes. 0 is a
-    /// close frame without code and reason (RFC 6455 section 5.5.1). The `Closed` event follows. Without effect on a client that is closing already.
+    /// Begins the closing handshake, after everything sent so far, and ends
+    /// the client's life: it does not reconnect. Later sends are refused.
+    ///
+    /// `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` at most
+    /// 123 bytes. 0 is a close frame without code and reason (RFC 6455
+    /// section 5.5.1). The `Closed` event follows. Without effect on a client
+    /// that is closing already.
     pub fn close(&self, code: u16, reason: &str) -> Result<()> {
         self.shared.check_fork()?;
         if code != 0 && !is_valid_to_send(code) {
@@ -177,11 +181,11 @@ impl Client {
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         if reason.len() > 123 {
-            let text = format!("close: expected a reason of at most 123 bytes, got {}", reason.len());
+            let text =
+                format!("close: expected a reason of at most 123 bytes, got {}", reason.len());
             return Err(Error::new(ErrorKind::Invalid, text));
         }
-        lock(&self.shared.close).get_or_insert((code, reason.to_owned()));
-        self.shared.signal(signal::CLOSE);
+        self.shared.close(code, reason);
         Ok(())
     }
 

@@ -50,8 +50,7 @@ impl Drop for Ending<'_> {
         } else {
             Error::new(ErrorKind::Closed, "the runtime was shut down")
         };
-        let closed =
-            Closed { code: 1006, reason: String::new(), clean: false, error: Some(error) };
+        let closed = Closed { code: 1006, reason: String::new(), clean: false, error: Some(error) };
         end(self.client, closed);
     }
 }

@@ -54,10 +54,8 @@ impl Drop for Held<'_> {
         let Some(reader) = self.reader.take() else { return };
         if std::thread::panicking() {
             // What the buffer held is gone with the stack.
-            self.shared.record_end(End::Failed(Error::new(
-                ErrorKind::Panic,
-                "an event handler panicked",
-            )));
+            self.shared
+                .record_end(End::Failed(Error::new(ErrorKind::Panic, "an event handler panicked")));
             return;
         }
         let mut slot = lock(&self.shared.reader);
@@ -73,9 +71,7 @@ impl Shared {
         let mut slot = lock(&self.reader);
         let ReaderSlot::Idle(epoch, _) = *slot else { return None };
         match std::mem::replace(&mut *slot, ReaderSlot::Held(epoch)) {
-            ReaderSlot::Idle(_, reader) => {
-                Some(Held { shared: self, epoch, reader: Some(reader) })
-            }
+            ReaderSlot::Idle(_, reader) => Some(Held { shared: self, epoch, reader: Some(reader) }),
             ReaderSlot::Vacant | ReaderSlot::Held(_) => None,
         }
     }

@@ -212,13 +212,10 @@ impl Connection<'_> {
             return Some(Cause::Released);
         }
         if signals & signal::CLOSE != 0 && self.close_by.is_none() {
-            let (code, reason) = lock(&self.shared.close)
-                .take()
-                .unwrap_or((1000, String::new()));
             self.shared.set_state(State::Closing);
-            self.shared.writer.close((code != 0).then_some(code), &reason);
+            // Sent already, unless the connection came up in that moment.
+            self.shared.send_close();
             self.close_by = Some(Instant::now() + self.shared.config.close_timeout);
-            self.shared.follow_up(self.shared.writer.flush());
         }
         if signals & signal::WRITE != 0 {
             self.shared.follow_up(self.shared.writer.flush());
@@ -244,7 +241,7 @@ impl Connection<'_> {
     /// Says goodbye as the cause demands, and takes the connection apart.
     async fn finish(mut self, cause: Cause) -> Loss {
         let shared = self.shared;
-        let stop = self.close_by.is_some() || matches!(cause, Cause::Released);
+        let stop = lock(&shared.close).is_some() || matches!(cause, Cause::Released);
         if let (Io::Hosted { .. }, Some(host)) = (&self.io, shared.host()) {
             host.detach(self.link.fd());
             if !matches!(cause, Cause::End(_)) {
@@ -269,10 +266,7 @@ impl Connection<'_> {
             }
             Cause::Heartbeat => Loss::failure(Error::new(
                 ErrorKind::Heartbeat,
-                format!(
-                    "the server answered no ping for {:?}",
-                    shared.config.heartbeat.timeout
-                ),
+                format!("the server answered no ping for {:?}", shared.config.heartbeat.timeout),
             )),
             Cause::CloseTimeout => {
                 let limit = shared.config.close_timeout;

@@ -183,6 +183,33 @@ impl Shared {
         }
     }
 
+    /// Sends our close frame, if there is a connection to send it on, and has
+    /// the lifecycle end. 0 stands for no code. The first call counts.
+    pub(crate) fn close(&self, code: u16, reason: &str) {
+        {
+            let mut close = lock(&self.close);
+            if close.is_some() || self.state() == State::Closed {
+                return;
+            }
+            *close = Some((code, reason.to_owned()));
+        }
+        if self.state() == State::Open {
+            self.set_state(State::Closing);
+        }
+        self.send_close();
+        self.signal(signal::CLOSE);
+    }
+
+    /// Puts the frame that [`Shared::close`] asked for behind what was sent.
+    pub(crate) fn send_close(&self) {
+        let Some((code, reason)) = lock(&self.close).clone() else { return };
+        if self.writer.close((code != 0).then_some(code), &reason) {
+            self.follow_up(self.writer.flush());
+        } else {
+            self.writer.refuse();
+        }
+    }
+
     /// The user wants no events any more.
     pub(crate) fn release(&self) {
         if let Mode::Runtime(slot) = &self.mode {
@@ -198,5 +225,6 @@ pub(crate) fn coarse_now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes one timespec; the clock exists since Linux 2.6.32.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

@@ -184,7 +184,9 @@ impl Writer {
         match (place, turn) {
             (Place::Inside { .. }, _) => scope::defer(),
             (Place::Outside, Turn::Host) => todo.owed = true,
-            (Place::Outside, Turn::None) => todo.wake = !std::mem::replace(&mut state.requested, true),
+            (Place::Outside, Turn::None) => {
+                todo.wake = !std::mem::replace(&mut state.requested, true)
+            }
         }
         self.publish(&state);
         Ok(todo)
@@ -295,6 +297,15 @@ impl Writer {
         }
         self.publish(&state);
         true
+    }
+
+    /// Takes no more messages while there is no connection, because the
+    /// client is to end.
+    pub(crate) fn refuse(&self) {
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Offline {
+            state.phase = Phase::Ended;
+        }
     }
 
     /// Nothing will ever be sent again.

@@ -26,11 +26,8 @@ pub(crate) async fn connect(target: &Target, trust: Option<&Trust>) -> Result<As
     connector.set_nodelay(true);
     connector.enforce_http(false);
     connector.set_happy_eyeballs_timeout(Some(HEAD_START));
-    let host = if target.host.contains(':') {
-        format!("[{}]", target.host)
-    } else {
-        target.host.clone()
-    };
+    let host =
+        if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
     let uri = format!("tcp://{host}:{}", target.port)
         .parse()
         .map_err(|error| Error::new(ErrorKind::Url, format!("{host}: {error}")))?;

@@ -101,9 +101,9 @@ impl Link {
     /// Whether TLS itself has something to say (tickets, key updates, alerts)
     /// or ciphertext is waiting; [`Link::write`] sends it along.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| {
-            lock(&tls.session).wants_write() || !lock(&tls.outgoing).is_empty()
-        })
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| lock(&tls.session).wants_write() || !lock(&tls.outgoing).is_empty())
     }
 
     /// Writes the front of `bytes`; empty `bytes` push out what TLS holds back.
@@ -306,8 +306,7 @@ fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 fn recv(fd: RawFd, into: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     loop {
         // SAFETY: the kernel writes at most `into.len()` bytes into `into`.
-        let n =
-            unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
+        let n = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
         match usize::try_from(n) {
             Ok(n) => return Ok(n),
             Err(_) => interrupted(io::Error::last_os_error())?,

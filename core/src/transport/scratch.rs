@@ -38,8 +38,7 @@ thread_local! {
 
 /// Lends this thread's buffer to `work`.
 pub(crate) fn with<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
-    let mut scratch =
-        SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(Scratch::new);
+    let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(Scratch::new);
     let result = work(&mut scratch);
     // A thread that is ending has no place for it any more.
     let _ = SCRATCH.try_with(|cell| cell.set(Some(scratch)));

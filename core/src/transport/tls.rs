@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, Weak};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -99,9 +101,7 @@ fn client_config(key: &Key) -> Result<ClientConfig> {
         None => match rustls_platform_verifier::Verifier::new(provider.clone()) {
             Ok(verifier) => Arc::new(verifier),
             // A container without certificates of its own.
-            Err(_) => {
-                web_pki(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(), provider)?
-            }
+            Err(_) => web_pki(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(), provider)?,
         },
     };
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
