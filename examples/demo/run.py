@@ -248,7 +248,7 @@ def main() -> int:
     ]
     try:
         asyncio.run(perform(participants))
-    except (DemoFailed, OSError, TimeoutError) as failure:
+    except (DemoFailed, OSError, longwire.LongwireError) as failure:
         say(f"  demo: {failure or type(failure).__name__}")
         return 1
     except KeyboardInterrupt:

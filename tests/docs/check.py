@@ -2,14 +2,19 @@
 
 Every relative link in the Markdown files leads somewhere, every fenced Python,
 JavaScript, C and C++ snippet is at least valid (C and C++ against the real
-headers), and the table of errors agrees with the C header. Rust snippets are
-doc-tests of `examples/rust`.
+headers), the table of errors agrees with the C header and with the Python and
+Node packages, and each dependency is explained. Rust snippets are doc-tests of
+`examples/rust`.
 """
 
 import ast
+import itertools
+import json
 import re
+import runpy
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,13 +84,44 @@ def bad_snippets(page: Path) -> Iterator[str]:
             yield f"the {language} snippet in line {line}: {complaint}"
 
 
-def errors_unlike_the_header() -> Iterator[str]:
-    table = re.findall(r"^\| (-\d+) \| `(LW_E\w+)`", (ROOT / "docs/errors.md").read_text(), re.M)
+def unlike_the_table() -> Iterator[str]:
+    """Where docs/errors.md and what the languages define differ. A Rust test compares it with the core."""
+    row = re.compile(r"^\| (-\d+) \| `(LW_E\w+)` \| `\w+` \| `(\w+)` \|", re.MULTILINE)
+    table = row.findall((ROOT / "docs/errors.md").read_text())
+
     header = (ROOT / "include/longwire.h").read_text()
-    defined = re.findall(r"^#define (LW_E[A-Z0-9]+) \(?(-\d+)\)?$", header, re.MULTILINE)
-    if {number: symbol for number, symbol in table} != {number: symbol for symbol, number in defined}:
-        yield "docs/errors.md and include/longwire.h differ"
-        yield from sorted(f"only in one of them: {row}" for row in set(table) ^ {(n, s) for s, n in defined})
+    in_c = re.findall(r"^#define (LW_E[A-Z0-9]+) (-\d+)$", header, re.MULTILINE)
+    if (expected := [(symbol, number) for number, symbol, _ in table]) != in_c:
+        yield f"expected the codes of longwire.h, {in_c}, got {expected}"
+
+    exceptions = runpy.run_path(str(ROOT / "bindings-python/python/longwire/exceptions.py"))
+    in_python = [(str(n), "LW_" + cls.symbol, cls.__name__) for n, cls in exceptions["BY_NUMBER"].items()]
+    if set(table) != set(in_python):
+        yield f"not as in exceptions.py: {sorted(set(table) ^ set(in_python))}"
+
+    types = (ROOT / "bindings-node/index.d.ts").read_text()
+    in_node = re.findall(r"^  \| '(LW_E[A-Z0-9]+)'", types, re.MULTILINE)
+    if (expected := [symbol for _, symbol, _ in table]) != in_node:
+        yield f"expected the codes of index.d.ts, {in_node}, got {expected}"
+
+
+def dependencies_unexplained() -> Iterator[str]:
+    """CONTRIBUTING.md has a line for each dependency that says what it is for."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for manifest in ROOT.glob("*/Cargo.toml"), ROOT.glob("tests/*/Cargo.toml"), ROOT.glob("Cargo.toml"):
+        for path in manifest:
+            content = tomllib.loads(path.read_text())
+            tables = [content.get("workspace", {}).get("dependencies", {})]
+            tables += [content.get(f"{kind}dependencies", {}) for kind in ("", "dev-", "build-")]
+            for name in itertools.chain(*tables):
+                if name != "longwire" and f"`{name}`" not in text:
+                    yield f"{name} of {path.relative_to(ROOT)} is not explained"
+    requirements = (ROOT / "bindings-python/requirements-dev.txt").read_text().split("\n")
+    package = json.loads((ROOT / "bindings-node/package.json").read_text())
+    names = [re.split(r"[=<>~ ]", line)[0] for line in requirements if line and line[0] != "#"]
+    for name in [*names, *package["devDependencies"], *package.get("dependencies", {})]:
+        if f"`{name}`" not in text:
+            yield f"{name} is not explained"
 
 
 def main() -> int:
@@ -95,7 +131,8 @@ def main() -> int:
         for page in pages()
         for what, check in (("links", broken_links), ("snippets", bad_snippets))
     ]
-    tests.append(("errors.md: the C header", list(errors_unlike_the_header())))
+    tests.append(("docs/errors.md", list(unlike_the_table())))
+    tests.append(("CONTRIBUTING.md: dependencies", list(dependencies_unexplained())))
     for name, complaints in tests:
         passed, failed = passed + (not complaints), failed + bool(complaints)
         for complaint in complaints:
