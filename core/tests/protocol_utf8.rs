@@ -76,8 +76,8 @@ fn check(pieces: &[&[u8]]) {
 #[test]
 fn any_two_cuts_agree_with_std() {
     for input in inputs() {
-        for first in 0..=input.len() {
-            let step = if input.len() > 64 { 7 } else { 1 };
+        let step = if input.len() > 64 { 29 } else { 1 };
+        for first in (0..=input.len()).step_by(step) {
             for second in (first..=input.len()).step_by(step) {
                 check(&[&input[..first], &input[first..second], &input[second..]]);
             }

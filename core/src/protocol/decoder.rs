@@ -7,19 +7,21 @@
 //! A message that lies whole in the input, in one frame, is returned as a
 //! slice of that input: nothing is copied and nothing allocated. Anything
 //! else is assembled in memory that the decoder owns until the caller takes
-//! it. That memory is allocated once, when the header announces its size and
-//! the size is within the limit; only fragments make it grow. While much of a
+//! it. That memory is allocated once, as large as the header announces,
+//! if that is within the limit; only fragments make it grow. While much of a
 //! frame is missing, [`Decoder::direct`] lends that memory out to be received
 //! into.
 //!
 //! Whatever the peer announces, no more than [`Limits::max_message_size`] is
 //! allocated for it at once; fragments can double that, as memory that grows does.
 
+mod check;
+
 use std::mem::MaybeUninit;
 
 use simdutf8::basic;
 
-use super::frame::{OpCode, is_valid_received};
+use super::frame::OpCode;
 use super::utf8::Utf8Stream;
 use super::violation::Violation;
 use crate::event::{Message, MessageKind};
@@ -165,7 +167,8 @@ impl Decoder {
         if !matches!(self.stage, Stage::Data { .. }) || self.remaining < DIRECT_MIN {
             return None;
         }
-        // The header reserved as much as its payload needs.
+        // Should there be no memory, `decode` will say so.
+        self.reserve().ok()?;
         self.buffer.spare_capacity_mut().get_mut(..self.remaining)
     }
 
@@ -220,7 +223,7 @@ impl Decoder {
                 self.stage = Stage::Done;
                 self.message = None;
                 self.buffer = Vec::new();
-                Item::Close(parse_close(payload.unwrap_or(&self.control))?)
+                Item::Close(check::close(payload.unwrap_or(&self.control))?)
             }
             Step::Control(_, payload) => Item::Pong(payload.unwrap_or(&self.control)),
         }))
@@ -238,7 +241,7 @@ impl Decoder {
                     let Some(header) = self.header(input)? else { return Ok(Step::InputTaken) };
                     let Header { opcode, fin, len } = header;
                     if opcode.is_control() {
-                        // At most 125, as `check_second` saw to.
+                        // At most 125, as `check::second_byte` saw to.
                         if let Some((payload, rest)) = input.split_at_checked(len as usize) {
                             *input = rest;
                             self.stage = self.between_frames();
@@ -249,20 +252,6 @@ impl Decoder {
                         self.stage = Stage::Control { opcode };
                     } else {
                         self.remaining = self.admit(&header)?;
-                        if fin
-                            && self.fragments == 0
-                            && let Some(kind) = self.message
-                            && let Some((payload, rest)) = input.split_at_checked(self.remaining)
-                        {
-                            if kind == MessageKind::Text && basic::from_utf8(payload).is_err() {
-                                return Err(not_utf8(payload));
-                            }
-                            *input = rest;
-                            self.message = None;
-                            self.stage = Stage::Ready;
-                            return Ok(Step::Whole(kind, payload));
-                        }
-                        self.reserve()?;
                         self.stage = Stage::Data { fin };
                     }
                 }
@@ -276,6 +265,12 @@ impl Decoder {
                     return Ok(Step::Control(opcode, None));
                 }
                 Stage::Data { fin } => {
+                    if fin && let Some((kind, payload)) = self.whole(input)? {
+                        return Ok(Step::Whole(kind, payload));
+                    }
+                    if !input.is_empty() {
+                        self.reserve()?;
+                    }
                     let start = self.buffer.len();
                     let piece = self.take(input);
                     self.buffer.extend_from_slice(piece);
@@ -308,8 +303,8 @@ impl Decoder {
             self.head_len += 1;
             self.stage = Stage::Header;
             match self.head_len {
-                1 => self.check_first(byte)?,
-                2 => check_second(self.head[0], byte)?,
+                1 => check::first_byte(byte, self.message, self.rsv1_allowed)?,
+                2 => check::second_byte(self.head[0], byte)?,
                 _ => {}
             }
         }
@@ -319,47 +314,10 @@ impl Decoder {
             127 => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
             short => u64::from(short),
         };
-        check_length(second, len)?;
+        check::length(second, len)?;
         self.head_len = 0;
         let opcode = OpCode::from_u8(first & 0x0F).unwrap_or(OpCode::Continuation);
-        Ok(Some(Header { opcode, fin: first & FIN != 0, len }))
-    }
-
-    fn check_first(&self, first: u8) -> Result<(), Violation> {
-        let opcode = OpCode::from_u8(first & 0x0F);
-        let starts_message = matches!(opcode, Some(OpCode::Text | OpCode::Binary));
-        let allowed = if self.rsv1_allowed && starts_message { RSV1 } else { 0 };
-        if first & RSV & !allowed != 0 {
-            return Err(Violation::protocol(format!(
-                "expected the reserved bits of a frame to be 0, as no extension was negotiated, \
-                 got a first byte of {first:#04x}"
-            )));
-        }
-        let Some(opcode) = opcode else {
-            return Err(Violation::protocol(format!(
-                "expected an opcode that RFC 6455 defines, got the reserved opcode {:#x}",
-                first & 0x0F
-            )));
-        };
-        if opcode.is_control() {
-            if first & FIN == 0 {
-                return Err(Violation::protocol(format!(
-                    "expected control frames in one piece, got a fragment of a {opcode:?} frame"
-                )));
-            }
-            return Ok(());
-        }
-        match self.message {
-            None if opcode == OpCode::Continuation => Err(Violation::protocol(
-                "expected a text, binary or control frame, \
-                 got a continuation frame with no message to continue",
-            )),
-            Some(kind) if starts_message => Err(Violation::protocol(format!(
-                "expected a continuation of the fragmented {kind:?} message, \
-                 got a new {opcode:?} frame"
-            ))),
-            _ => Ok(()),
-        }
+        Ok(Some(Header { opcode, fin: first & check::FIN != 0, len }))
     }
 
     /// Lets a data frame into the message under way, which it may begin;
@@ -393,7 +351,25 @@ impl Decoder {
         Ok(len)
     }
 
-    /// Makes room for the current frame: exactly for the first, so that a
+    /// The message under way, if it is one frame and all its payload is at the
+    /// front of `input`.
+    fn whole<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<(MessageKind, &'i [u8])>, Violation> {
+        if self.fragments > 0 || !self.buffer.is_empty() || input.len() < self.remaining {
+            return Ok(None);
+        }
+        let Some(kind) = self.message.take() else { return Ok(None) };
+        let payload = self.take(input);
+        if kind == MessageKind::Text && basic::from_utf8(payload).is_err() {
+            return Err(check::not_utf8(payload));
+        }
+        self.stage = Stage::Ready;
+        Ok(Some((kind, payload)))
+    }
+
+    /// Makes room for the rest of the current frame: exactly for the first, so that a
     /// message in one frame has its final memory; with reserve for fragments.
     fn reserve(&mut self) -> Result<(), Violation> {
         let reserved = if self.fragments <= 1 {
@@ -423,7 +399,7 @@ impl Decoder {
             && (self.utf8.push(&self.buffer[start..]).is_err()
                 || complete && self.utf8.finish().is_err())
         {
-            return Err(not_utf8(&self.buffer));
+            return Err(check::not_utf8(&self.buffer));
         }
         if complete {
             self.message = None;
@@ -455,11 +431,6 @@ impl Decoder {
     }
 }
 
-const FIN: u8 = 0x80;
-const RSV: u8 = 0x70;
-const RSV1: u8 = 0x40;
-const MASKED: u8 = 0x80;
-
 /// The message that lies whole at the front of `bytes` in one frame, and what
 /// follows it. `None` for anything else, sound or not.
 #[inline(always)]
@@ -490,71 +461,4 @@ fn whole(bytes: &[u8], max: usize) -> Option<(MessageKind, &[u8], &[u8])> {
         return None;
     }
     Some((kind, payload, rest))
-}
-
-fn check_second(first: u8, second: u8) -> Result<(), Violation> {
-    if second & MASKED != 0 {
-        return Err(Violation::protocol(
-            "expected unmasked frames from the server, got a masked one",
-        ));
-    }
-    if first & 0x08 != 0 && second > 125 {
-        return Err(Violation::protocol(
-            "expected control frames of at most 125 bytes, got one that announces more",
-        ));
-    }
-    Ok(())
-}
-
-/// Checks the length that a header with this second byte gave.
-fn check_length(second: u8, len: u64) -> Result<(), Violation> {
-    if len >> 63 != 0 {
-        return Err(Violation::protocol(format!(
-            "expected a frame length below 2^63, got {len:#x}"
-        )));
-    }
-    let minimum = match second {
-        126 => 126,
-        127 => 0x1_0000,
-        _ => 0,
-    };
-    if len < minimum {
-        return Err(Violation::protocol(format!(
-            "expected a frame length in its shortest form, got {len} in {} bytes",
-            if second == 126 { 2 } else { 8 },
-        )));
-    }
-    Ok(())
-}
-
-fn parse_close(payload: &[u8]) -> Result<Option<Close<'_>>, Violation> {
-    let Some((&code, reason)) = payload.split_first_chunk() else {
-        return match payload.len() {
-            0 => Ok(None),
-            _ => Err(Violation::protocol(
-                "expected a close frame that is empty or begins with a code of 2 bytes, \
-                 got one of 1 byte",
-            )),
-        };
-    };
-    let code = u16::from_be_bytes(code);
-    if !is_valid_received(code) {
-        return Err(Violation::protocol(format!(
-            "expected a close code of 1000-1003, 1007-1014 or 3000-4999, got {code}"
-        )));
-    }
-    match std::str::from_utf8(reason) {
-        Ok(reason) => Ok(Some(Close { code, reason })),
-        Err(error) => Err(Violation::utf8(format!(
-            "expected UTF-8 in a close reason, got other bytes at offset {}",
-            error.valid_up_to()
-        ))),
-    }
-}
-
-/// `text` is a text message, or its beginning, known to be broken.
-#[cold]
-fn not_utf8(text: &[u8]) -> Violation {
-    let offset = std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
-    Violation::utf8(format!("expected UTF-8 in a text message, got other bytes at offset {offset}"))
 }

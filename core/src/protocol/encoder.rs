@@ -85,3 +85,58 @@ pub fn parse_own(bytes: &[u8]) -> Option<(OpCode, bool, [u8; 4], Range<usize>)> 
     let start = bytes.len() - rest.len();
     Some((opcode, first & 0x80 != 0, *key, start..start.checked_add(len)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        let mut out = Vec::new();
+        encode(&mut out, OpCode::Text, true, false, KEY, b"Hello");
+        assert_eq!(out, [0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58]);
+    }
+
+    #[test]
+    fn lengths_take_their_shortest_form() {
+        for (len, head) in [(0, 2), (125, 2), (126, 4), (0xFFFF, 4), (0x1_0000, 10)] {
+            let mut out = b"before".to_vec();
+            encode(&mut out, OpCode::Binary, true, false, KEY, &vec![0; len]);
+            let frame = &out[6..];
+            assert_eq!(frame.len(), head + 4 + len);
+            assert_eq!(frame.len(), encoded_len(len));
+            assert_eq!(parse_own(frame), Some((OpCode::Binary, true, KEY, head + 4..frame.len())));
+            assert_eq!(parse_own(&frame[..head + 4]).map(|own| own.3.end), Some(frame.len()));
+            for short in 0..head + 4 {
+                assert_eq!(parse_own(&frame[..short]), None, "{short} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn fin_and_rsv1_are_set_as_told() {
+        for (fin, rsv1, first) in
+            [(true, false, 0x82), (false, false, 0x02), (true, true, 0xC2), (false, true, 0x42)]
+        {
+            let mut out = Vec::new();
+            encode(&mut out, OpCode::Binary, fin, rsv1, KEY, b"");
+            assert_eq!(out[0], first);
+            assert_eq!(parse_own(&out), Some((OpCode::Binary, fin, KEY, 6..6)));
+        }
+    }
+
+    #[test]
+    fn foreign_frames_are_not_ours() {
+        assert_eq!(parse_own(&[0x81, 0x05, 1, 2, 3, 4, 5]), None, "not masked");
+        assert_eq!(parse_own(&[0x83, 0x80, 1, 2, 3, 4]), None, "no opcode");
+        assert_eq!(parse_own(&[&[0x82, 0xFF][..], &[0xFF; 12]].concat()), None, "no length");
+    }
+
+    #[test]
+    fn a_close_payload_is_code_and_reason() {
+        assert_eq!(close_payload(1000, ""), [0x03, 0xE8]);
+        assert_eq!(close_payload(4000, "bye"), [0x0F, 0xA0, b'b', b'y', b'e']);
+    }
+}
