@@ -177,7 +177,11 @@ impl Writer {
             if place != Place::Outside {
                 scope::sent_directly();
             }
-            let (state, flushed) = self.flush_locked(state);
+            let (mut state, flushed) = self.flush_locked(state);
+            if (place, turn) == (Place::Outside, Turn::None) {
+                // A slow write is no pause of the sender's.
+                state.last_direct = Some(Instant::now());
+            }
             return Ok(self.after(state, flushed));
         }
         let mut todo = Todo::default();
@@ -195,10 +199,10 @@ impl Writer {
     /// Whether a send outside any loop may be written at once.
     fn begins_burst(&self, state: &mut State) -> bool {
         let now = Instant::now();
-        let last = state.last_direct.replace(now);
-        if last.is_none_or(|last| now.duration_since(last) > BURST) {
+        if state.last_direct.is_none_or(|last| now.duration_since(last) > BURST) {
             self.burst.store(0, Ordering::Relaxed);
         }
+        state.last_direct = Some(now);
         self.burst.load(Ordering::Relaxed) < BURST_DIRECT
     }
 
