@@ -103,6 +103,8 @@ fn every_two_byte_beginning_is_judged_as_std_does() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn random_bytes_in_random_pieces_agree_with_std(
         text in "\\PC{0,40}",

@@ -6,7 +6,6 @@
 //! without any lock.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::handle::Drive;
 use super::scope::Batch;
@@ -261,7 +260,7 @@ fn store(event: Event<'_>) -> Option<Stored> {
     match event {
         Event::Message(message) => Some(Stored::Message(message.kind(), message.into_bytes())),
         Event::Pong(Pong { payload, round_trip }) => {
-            Some(Stored::Pong(payload.to_vec(), round_trip.map(Duration::from)))
+            Some(Stored::Pong(payload.to_vec(), round_trip))
         }
         Event::Open(_) | Event::Down(_) | Event::Drain | Event::Closed(_) => None,
     }

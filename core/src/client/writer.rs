@@ -189,7 +189,7 @@ impl Writer {
             (Place::Inside { .. }, _) => scope::defer(),
             (Place::Outside, Turn::Host) => todo.owed = true,
             (Place::Outside, Turn::None) => {
-                todo.wake = !std::mem::replace(&mut state.requested, true)
+                todo.wake = !std::mem::replace(&mut state.requested, true);
             }
         }
         self.publish(&state);
@@ -381,10 +381,10 @@ impl Writer {
         let Some(link) = state.link.clone() else { return (state, Flushed::Done) };
         state.flushing = true;
         let flushed = loop {
-            if state.pong.is_some() && state.outbox.unsent() <= PONGS {
-                if let Some(pong) = state.pong.take() {
-                    state.outbox.push(OpCode::Pong, &pong);
-                }
+            if state.outbox.unsent() <= PONGS
+                && let Some(pong) = state.pong.take()
+            {
+                state.outbox.push(OpCode::Pong, &pong);
             }
             let chunk = state.outbox.take();
             if chunk.is_none() && !link.is_encrypted() {

@@ -80,10 +80,10 @@ pub(crate) async fn read_until<T>(
 ) -> Result<Option<T>> {
     let link = &ready.get_ref().0;
     let early = link.early_plaintext();
-    if !early.is_empty() {
-        if let Some(done) = take(&early)? {
-            return Ok(Some(done));
-        }
+    if !early.is_empty()
+        && let Some(done) = take(&early)?
+    {
+        return Ok(Some(done));
     }
     enum Step<T> {
         Done(T),
