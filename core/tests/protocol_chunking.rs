@@ -49,7 +49,8 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         2 => prop::collection::vec(any::<u8>(), 0..=125).prop_map(|p| frame(PONG, &p)),
         1 => (any::<u16>(), "\\PC{0,20}").prop_map(|(code, s)| close(code, s.as_bytes())),
         1 => (1000..1004u16).prop_map(|code| close(code, b"bye")),
-        1 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..30)).prop_map(|(b, p)| frame(b, &p)),
+        1 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..30))
+            .prop_map(|(first, payload)| frame(first, &payload)),
     ]
 }
 
@@ -83,7 +84,11 @@ fn pieces<'a>(stream: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn cutting_changes_nothing(

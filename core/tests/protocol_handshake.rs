@@ -44,7 +44,7 @@ fn good_with<'a>(more: &[&'a str]) -> Vec<&'a str> {
     GOOD.iter().chain(more).copied().collect()
 }
 
-fn good_but<'a>(index: usize, line: &'a str) -> Vec<&'a str> {
+fn good_but(index: usize, line: &str) -> Vec<&str> {
     let mut lines = GOOD.to_vec();
     lines[index] = line;
     lines
