@@ -160,8 +160,8 @@ impl Decoder {
     }
 
     /// While much of a frame's payload is missing: the memory it belongs
-    /// into, so that the caller can receive straight into it. The caller must have no
-    /// undecoded input left, and reports with
+    /// into, so that the caller can receive straight into it. The caller has
+    /// no undecoded input left, and reports with
     /// [`direct_filled`](Decoder::direct_filled).
     pub fn direct(&mut self) -> Option<&mut [MaybeUninit<u8>]> {
         if !matches!(self.stage, Stage::Data { .. }) || self.remaining < DIRECT_MIN {
@@ -365,7 +365,8 @@ impl Decoder {
         if kind == MessageKind::Text && basic::from_utf8(payload).is_err() {
             return Err(check::not_utf8(payload));
         }
-        self.stage = Stage::Ready;
+        // `direct` may have reserved memory that was not needed after all.
+        self.recycle();
         Ok(Some((kind, payload)))
     }
 
@@ -417,6 +418,7 @@ impl Decoder {
         if self.message.is_some() { Stage::Header } else { Stage::Ready }
     }
 
+    /// Back between two messages, with little memory kept.
     fn recycle(&mut self) {
         self.buffer.clear();
         if self.buffer.capacity() > KEEP_MAX {
@@ -461,4 +463,26 @@ fn whole(bytes: &[u8], max: usize) -> Option<(MessageKind, &[u8], &[u8])> {
         return None;
     }
     Some((kind, payload, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn between_messages_little_memory_is_kept() {
+        let limits = Limits { max_message_size: 1 << 20, max_fragments: 10 };
+        let frame = [&[0x82, 127, 0, 0, 0, 0, 0, 1, 0x86, 0xA0][..], &[7; 100_000]].concat();
+        // Where the message is cut in two, and whether memory is lent before
+        // its second part comes.
+        for (cut, lend) in [(10, true), (10, false), (11, true), (60_000, false)] {
+            let mut decoder = Decoder::new(limits);
+            let (mut first, mut second) = frame.split_at(cut);
+            assert!(decoder.decode(&mut first).unwrap().is_none());
+            assert_eq!(decoder.direct().filter(|_| lend).is_some(), lend);
+            assert!(matches!(decoder.decode(&mut second), Ok(Some(Item::Message(_)))));
+            assert!(decoder.decode(&mut &[][..]).unwrap().is_none());
+            assert!(decoder.buffer.capacity() <= KEEP_MAX, "{cut}");
+        }
+    }
 }
