@@ -50,8 +50,8 @@ pub struct Accepted {
     pub subprotocol: Option<String>,
     /// The value of `Sec-WebSocket-Extensions`, empty if there is none.
     pub extensions: String,
-    /// Response headers, names in lower case, in the order they came (those of the
-    /// same name together).
+    /// Response headers, names in lower case, in the order they came but for
+    /// those of the same name, which stand together.
     pub headers: Vec<(String, Vec<u8>)>,
     /// What came behind the answer: the first bytes for the decoder.
     pub leftover: Vec<u8>,
