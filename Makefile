@@ -16,14 +16,15 @@ export LONGWIRE_TEST_SERVER := $(CURDIR)/$(TEST_SERVER)
 
 # The crates that are tested as crates; the bindings are tested from their
 # languages.
-RUST_CRATES := -p longwire -p longwire-ffi -p longwire-test-server -p longwire-example
+RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 
 # What `make test` runs, in this order: what fails fastest comes first.
-TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test interop
+TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test interop bench-syscalls
 
 -include ffi-c/c.mk
 -include bindings-python/python.mk
 -include bindings-node/node.mk
+include bench/bench.mk
 
 .PHONY: help
 help: ## list what there is to type
@@ -53,13 +54,16 @@ docs: setup rust-docs ## the documentation: links, snippets, the Rust reference
 .PHONY: install
 install: c-install ## library, headers, pkg-config and CMake files below PREFIX (/usr/local)
 
+.PHONY: bench
+bench: ## what longwire adds to a raw socket, in every language
+
 .PHONY: setup
 setup: .local/setup.stamp ## what building and testing needs (done by itself)
 
 .PHONY: clean
-clean: ## remove everything that was built
+clean: ## remove everything that was built or fetched
 	$(CARGO) clean
-	rm -rf build .local
+	rm -rf build dist .local bindings-node/node_modules
 
 .local/setup.stamp: scripts/setup
 	@scripts/setup
@@ -68,20 +72,23 @@ clean: ## remove everything that was built
 .PHONY: rust-lint rust-test rust-docs rust-programs
 rust-lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
+# The test server is built by itself: together with the others it would have
+# its features of tokio forced on them, and the core would be compiled twice.
 rust-test: rust-programs
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	  $(CARGO) nextest run --release $(RUST_CRATES); \
-	  $(CARGO) test --release --doc -p longwire -p longwire-example; \
+	  $(CARGO) nextest run --release --locked $(RUST_CRATES); \
+	  $(CARGO) nextest run --release --locked -p longwire-test-server; \
+	  $(CARGO) test --release --locked --doc -p longwire -p longwire-example; \
 	else \
-	  $(CARGO) test --release $(RUST_CRATES); \
+	  $(CARGO) test --release --locked $(RUST_CRATES); \
+	  $(CARGO) test --release --locked -p longwire-test-server; \
 	fi
 
 rust-docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps -p longwire
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps -p longwire
 
 rust-programs:
-	$(CARGO) build --release -p longwire-test-server -p longwire-example
-
-$(TEST_SERVER): rust-programs
+	$(CARGO) build --release --locked -p longwire-test-server
+	$(CARGO) build --release --locked -p longwire-ffi -p longwire-example
