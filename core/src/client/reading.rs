@@ -160,9 +160,13 @@ impl Shared {
         }
         let mut left = budget.max(1);
         host.quiet();
-        // First the reader, then the inbox: see the module's text.
-        let held = self.hold();
-        while let Some(stored) = host.take() {
+        let held = loop {
+            // First the reader, then the inbox: see the module's text. The
+            // reader goes back before the event is delivered, so that the guard
+            // can stand in for a handler that takes long.
+            let held = self.hold();
+            let Some(stored) = host.take() else { break held };
+            drop(held);
             let last = matches!(stored, Stored::Closed(_));
             self.deliver(stored, on_event);
             left -= 1;
@@ -174,7 +178,7 @@ impl Shared {
                 host.signal();
                 return Ok(Drive::More);
             }
-        }
+        };
         let Some(mut held) = held else { return Ok(Drive::Idle) };
         let pumped = self.pump_held(&mut held, on_event, &mut |_| {
             left = left.saturating_sub(1);
