@@ -18,6 +18,9 @@ const SEND_BUFFER = 256 << 20;
 /** A close frame without a code. */
 const NO_CODE = 0;
 
+/** Ends that are no failures. */
+const ENDS = new Set([errorCodes.LW_ECLOSED, errorCodes.LW_ELOST]);
+
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const BINARY_TYPES = ['blob', 'arraybuffer', 'nodebuffer'];
 
@@ -159,10 +162,10 @@ class WebSocket extends EventTarget {
 
   #onClose({ code, reason, clean, error }) {
     if (this.#readyState === CLOSED) return;
-    // A connection that just ends is a close that is not clean; what the
-    // standard calls "fail the WebSocket connection" is an error as well.
-    const opened = this.#protocol !== null && this.#readyState !== CONNECTING;
-    const failed = error !== undefined && !(opened && error.kind === errorCodes.LW_ELOST);
+    // Before `open` any end is a failure; after it, only what the standard calls
+    // "fail the WebSocket connection": not a close by the peer, and not the end
+    // of TCP, which is a close that is not clean.
+    const failed = this.#readyState === CONNECTING || !(error === undefined || ENDS.has(error.kind));
     this.#queuedAtEnd = this.#native.queued;
     this.#readyState = CLOSED;
     if (failed || this.#full) {

@@ -3,8 +3,14 @@
 //! Crossing the border costs more than a message does, so whatever one wake
 //! brings crosses together: texts as the arguments of one call, binary messages
 //! as one `ArrayBuffer` with a table of where each of them ends. The order is
-//! kept: a message of the other sort, or an event, first sends out what was
-//! collected.
+//! kept.
+//!
+//! **JavaScript runs after the fetching, not within it**, so that a handler
+//! which computes for long does not keep the runtime from reading in its place.
+//! `open` is the exception, as what is sent from within it comes first; the core
+//! holds nothing while it delivers that.
+
+use std::ops::Range;
 
 use longwire::{Event, Message, MessageKind};
 use napi::bindgen_prelude::ToNapiValue;
@@ -24,90 +30,123 @@ pub(crate) const ENDS: usize = 512;
 /// A binary message of this size gets an `ArrayBuffer` of its own.
 const LARGE: usize = 4 * 1024;
 
-/// What was collected and not yet handed over.
+/// What was collected and not yet handed over. Values live in the scope of the
+/// wake.
 #[derive(Default)]
 pub(crate) struct Batch {
-    /// Handles; they live in the scope of the wake.
     texts: Vec<sys::napi_value>,
-    bytes: Vec<u8>,
     ends: Vec<u32>,
+    /// Complete calls, in order.
+    calls: Vec<Call>,
+    /// The bytes of the chunk that is being filled, and its place in `ends`.
+    bytes: Vec<u8>,
+    chunk: usize,
+    /// The place in `texts` of the call that is being filled.
+    run: usize,
+}
+
+enum Call {
+    /// `texts(...)`, a part of `Batch::texts`.
+    Texts(Range<usize>),
+    /// `binary(buffer)`, or with a part of `Batch::ends`.
+    Binary(sys::napi_value, Range<usize>),
+    /// `event(name, detail)`
+    Event([sys::napi_value; 2]),
 }
 
 impl Batch {
     pub(crate) fn add(&mut self, link: &Link, event: Event<'_>) {
         match event {
-            Event::Message(message) => self.message(link, &message),
-            Event::Open(opened) => self.event(link, "open", OpenEvent::from_core(opened)),
-            Event::Pong(pong) => self.event(link, "pong", PongEvent::from_core(pong)),
-            Event::Down(down) => self.event(link, "down", DownEvent::from_core(down)),
-            Event::Drain => self.event(link, "drain", ()),
-            Event::Closed(closed) => self.event(link, "close", ClosedEvent::from_core(closed)),
+            Event::Message(message) => self.message(link.env(), &message),
+            Event::Open(opened) => {
+                self.event(link.env(), "open", OpenEvent::from_core(opened));
+                self.deliver(link);
+            }
+            Event::Pong(pong) => self.event(link.env(), "pong", PongEvent::from_core(pong)),
+            Event::Down(down) => self.event(link.env(), "down", DownEvent::from_core(down)),
+            Event::Drain => self.event(link.env(), "drain", ()),
+            Event::Closed(closed) => {
+                self.event(link.env(), "close", ClosedEvent::from_core(closed));
+            }
             _ => {}
         }
     }
 
-    fn message(&mut self, link: &Link, message: &Message<'_>) {
+    fn message(&mut self, env: sys::napi_env, message: &Message<'_>) {
         let payload = message.as_bytes();
-        match message.kind() {
-            MessageKind::Text => {
-                if !self.ends.is_empty() {
-                    self.deliver(link);
-                }
-                // A string the engine cannot hold was excluded by the limit on
-                // `maxMessageSize`; what is left is an engine that is ending.
-                let Some(text) = js::string(link.env(), payload) else { return };
-                self.texts.push(text);
-                if self.texts.len() == TEXTS {
-                    self.deliver(link);
-                }
+        if message.kind() == MessageKind::Text {
+            self.end_chunk(env);
+            // A string that the engine cannot hold was excluded by the limit on
+            // `maxMessageSize`; what is left is an engine that is ending.
+            let Some(text) = js::string(env, payload) else { return };
+            self.texts.push(text);
+            if self.texts.len() - self.run == TEXTS {
+                self.end_texts();
             }
-            MessageKind::Binary if payload.len() >= LARGE => {
-                self.deliver(link);
-                if let Some(buffer) = js::array_buffer(link.env(), payload) {
-                    link.call_binary(&[buffer]);
-                }
+            return;
+        }
+        self.end_texts();
+        if payload.len() >= LARGE {
+            self.end_chunk(env);
+            if let Some(buffer) = js::array_buffer(env, payload) {
+                self.calls.push(Call::Binary(buffer, 0..0));
             }
-            MessageKind::Binary => {
-                if !self.texts.is_empty()
-                    || self.ends.len() == ENDS
-                    || self.bytes.len() + payload.len() > CHUNK
-                {
-                    self.deliver(link);
-                }
-                self.bytes.extend_from_slice(payload);
-                self.ends.push(self.bytes.len() as u32);
+            return;
+        }
+        if self.ends.len() - self.chunk == ENDS || self.bytes.len() + payload.len() > CHUNK {
+            self.end_chunk(env);
+        }
+        self.bytes.extend_from_slice(payload);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    fn event<T: ToNapiValue>(&mut self, env: sys::napi_env, name: &str, detail: T) {
+        self.end_texts();
+        self.end_chunk(env);
+        // SAFETY: on the environment's thread, in the scope of the wake.
+        let detail = unsafe { T::to_napi_value(env, detail) };
+        if let (Some(name), Ok(detail)) = (js::string(env, name.as_bytes()), detail) {
+            self.calls.push(Call::Event([name, detail]));
+        }
+    }
+
+    fn end_texts(&mut self) {
+        if self.texts.len() > self.run {
+            self.calls.push(Call::Texts(self.run..self.texts.len()));
+            self.run = self.texts.len();
+        }
+    }
+
+    fn end_chunk(&mut self, env: sys::napi_env) {
+        if self.ends.len() > self.chunk {
+            if let Some(buffer) = js::array_buffer(env, &self.bytes) {
+                self.calls.push(Call::Binary(buffer, self.chunk..self.ends.len()));
             }
+            self.bytes.clear();
+            self.chunk = self.ends.len();
         }
     }
 
     /// Hands over what was collected.
     pub(crate) fn deliver(&mut self, link: &Link) {
-        if !self.texts.is_empty() {
-            link.call_texts(&self.texts);
-            self.texts.clear();
-        }
-        if !self.ends.is_empty() {
-            let env = link.env();
-            if let Some(buffer) = js::array_buffer(env, &self.bytes) {
-                if self.ends.len() == 1 {
-                    link.call_binary(&[buffer]);
-                } else {
-                    link.host().write_ends(&self.ends);
-                    link.call_binary(&[buffer, js::number(env, self.ends.len() as u32)]);
-                }
-            }
-            self.bytes.clear();
-            self.ends.clear();
-        }
-    }
-
-    fn event<T: ToNapiValue>(&mut self, link: &Link, name: &str, detail: T) {
-        self.deliver(link);
         let env = link.env();
-        // SAFETY: on the environment's thread, in the scope of the wake.
-        let detail = unsafe { T::to_napi_value(env, detail) };
-        if let (Some(name), Ok(detail)) = (js::string(env, name.as_bytes()), detail) {
-            link.call_event(&[name, detail]);
+        self.end_texts();
+        self.end_chunk(env);
+        for call in self.calls.drain(..) {
+            match call {
+                Call::Texts(texts) => link.call_texts(&self.texts[texts]),
+                Call::Binary(buffer, ends) if ends.len() < 2 => link.call_binary(&[buffer]),
+                Call::Binary(buffer, ends) => {
+                    let count = js::number(env, ends.len() as u32);
+                    link.host().write_ends(&self.ends[ends]);
+                    link.call_binary(&[buffer, count]);
+                }
+                Call::Event(arguments) => link.call_event(&arguments),
+            }
         }
+        self.texts.clear();
+        self.ends.clear();
+        self.run = 0;
+        self.chunk = 0;
     }
 }

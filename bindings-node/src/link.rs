@@ -10,7 +10,7 @@ use std::os::fd::RawFd;
 use std::ptr;
 use std::rc::Rc;
 
-use longwire::{Client, Drive, Error, ErrorKind, MessageKind, Sent, State};
+use longwire::{Client, Drive, Error, ErrorKind, Event, MessageKind, Sent, State};
 use napi::bindgen_prelude::{ToNapiValue, Uint8Array, Unknown};
 use napi::sys;
 use napi_derive::napi;
@@ -58,6 +58,7 @@ pub(crate) struct Link {
     held_back: Cell<bool>,
     paused: Cell<bool>,
     keeps: Cell<bool>,
+    connected: Cell<bool>,
 }
 
 impl Link {
@@ -82,6 +83,7 @@ impl Link {
             held_back: Cell::new(false),
             paused: Cell::new(false),
             keeps: Cell::new(true),
+            connected: Cell::new(false),
         });
         match host.waking {
             Waking::Uv(uv, at) => {
@@ -132,10 +134,16 @@ impl Link {
         if self.held.get().is_none() {
             return;
         }
-        self.host.next_turn();
         js::scoped(self.env(), || {
             let mut batch = self.host.batch.take().unwrap_or_default();
-            let outcome = self.client.drive(BUDGET, &mut |event| batch.add(self, event));
+            let outcome = self.client.drive(self.budget(), &mut |event| {
+                match event {
+                    Event::Open(_) => self.connected.set(true),
+                    Event::Down(_) => self.connected.set(false),
+                    _ => {}
+                }
+                batch.add(self, event);
+            });
             batch.deliver(self);
             self.host.batch.set(Some(batch));
             self.host.flush();
@@ -144,6 +152,16 @@ impl Link {
                 Ok(_) | Err(_) => self.rearm(),
             }
         });
+    }
+
+    /// Without libuv, microtasks run only after the whole wake. `open` gets a
+    /// wake of its own then, so that who awaits it has listeners in place
+    /// before the next event.
+    fn budget(&self) -> usize {
+        match self.host.waking {
+            Waking::Function(_) if !self.connected.get() => 1,
+            _ => BUDGET,
+        }
     }
 
     fn rearm(&self) {
@@ -159,6 +177,7 @@ impl Link {
     fn call(&self, function: impl FnOnce(&Held) -> sys::napi_ref, arguments: &[sys::napi_value]) {
         // The user may have released the client in an earlier call of this wake.
         let Some(held) = self.held.get() else { return };
+        self.host.next_turn();
         let env = self.env();
         js::call(
             env,
