@@ -61,9 +61,9 @@ fn run(args: &Args) -> Result<(), String> {
         announce(&listeners, &certificates)?;
         listeners.serve();
         tokio::select! {
-          _ = terminate.recv() => {}
-          _ = interrupt.recv() => {}
-          () = end_of_stdin(), if args.stdin_guard => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = end_of_stdin(), if args.stdin_guard => {}
         }
         Ok(())
     })
@@ -72,11 +72,11 @@ fn run(args: &Args) -> Result<(), String> {
 /// Prints the one JSON line that says the server is ready.
 fn announce(listeners: &Listeners, certificates: &Certificates) -> Result<(), String> {
     let line = serde_json::json!({
-      "ws": format!("ws://127.0.0.1:{}", listeners.ws_port()),
-      "wss": format!("wss://localhost:{}", listeners.wss_port()),
-      "wss_bad_name": format!("wss://127.0.0.1:{}", listeners.wss_bad_name_port()),
-      "ca_file": certificates.ca_file(),
-      "pid": std::process::id(),
+        "ws": format!("ws://127.0.0.1:{}", listeners.ws_port()),
+        "wss": format!("wss://localhost:{}", listeners.wss_port()),
+        "wss_bad_name": format!("wss://127.0.0.1:{}", listeners.wss_bad_name_port()),
+        "ca_file": certificates.ca_file(),
+        "pid": std::process::id(),
     });
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}")

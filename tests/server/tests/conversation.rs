@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::{Server, closed, text};
 use tungstenite::Message;
 use tungstenite::protocol::frame::CloseFrame;
@@ -56,6 +58,20 @@ fn echo_joins_fragments_around_a_ping() {
     client.send(part(b"", Data::Continue, true)).unwrap();
     assert_eq!(client.read().unwrap(), Message::Pong("between".into()));
     assert_eq!(client.read().unwrap(), Message::text("one é"));
+}
+
+#[test]
+fn echo_understands_frames_that_trickle_in() {
+    let server = Server::start();
+    let mut client = server.connect("/echo");
+    let mut frames = b"\x81\xfe\x00\x80\x01\x02\x03\x04".to_vec();
+    frames.extend((0..128).map(|at| b'x' ^ (at % 4 + 1)));
+    frames.extend_from_slice(b"\x89\x81\x00\x00\x00\x00!");
+    for byte in frames {
+        client.get_mut().write_all(&[byte]).unwrap();
+    }
+    assert_eq!(text(&mut client), "x".repeat(128));
+    assert_eq!(client.read().unwrap(), Message::Pong("!".into()));
 }
 
 #[test]

@@ -93,3 +93,18 @@ fn pinger_drops_who_is_silent() {
     assert!(!bytes.contains(&0x88), "and no close frame at all: {bytes:?}");
     assert!(matches!(client.read(), Err(Error::Protocol(_) | Error::Io(_))));
 }
+
+#[test]
+fn the_room_waits_for_nobody() {
+    let server = Server::start();
+    let (mut talker, mut sleeper) = (server.connect("/room"), server.connect("/room"));
+    let message = "z".repeat(100_000);
+    // More than the kernel takes for a member who does not read.
+    for _ in 0..300 {
+        talker.send(Message::text(message.clone())).unwrap();
+        assert_eq!(text(&mut talker), message);
+    }
+    for _ in 0..300 {
+        assert_eq!(text(&mut sleeper), message);
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use tungstenite::handshake::server::Request;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Ended};
 use crate::endpoints::Failure;
 use crate::frame::{CLOSE, close_payload};
 use crate::handshake;
@@ -121,11 +121,17 @@ pub(crate) async fn result(
     let mut known = results.entry(id).subscribe();
     handshake::accept(connection, request).await?;
     let text = tokio::select! {
-      known = known.wait_for(Option::is_some) => known.ok().and_then(|result| result.clone()).unwrap_or_default(),
-      ended = async { loop { if let Err(ended) = connection.receive().await { break ended; } } } => {
-        return Err(ended.into());
-      }
+        known = known.wait_for(Option::is_some) => known.ok().and_then(|result| result.clone()).unwrap_or_default(),
+        ended = until_ended(connection) => return Err(ended.into()),
     };
     connection.outbox.text(&text);
     Ok(connection.close(Some(1000), "").await?)
+}
+
+async fn until_ended(connection: &mut Connection) -> Ended {
+    loop {
+        if let Err(ended) = connection.receive().await {
+            return ended;
+        }
+    }
 }

@@ -12,6 +12,8 @@ use crate::handshake;
 
 /// Texts that wait for a member who reads slowly; one more and the member has to leave.
 const QUEUE: usize = 1 << 16;
+/// How much is put together before it is written.
+const BATCH: usize = 64 << 10;
 
 /// The members of the one room, on ws and wss alike.
 #[derive(Default)]
@@ -35,19 +37,23 @@ impl Room {
         connection.write().await?;
         loop {
             tokio::select! {
-              said = listen(connection) => match said? {
-                Some(text) => self.broadcast(&text),
-                None => return Ok(connection.close(Some(1003), "the room takes text only").await?),
-              },
-              heard = member.queue.recv() => match heard {
-                Some(text) => {
-                  connection.outbox.text(&text);
-                  while let Ok(text) = member.queue.try_recv() {
+                said = listen(connection) => match said? {
+                    Some(text) => self.broadcast(&text),
+                    None => return Ok(connection.close(Some(1003), "the room takes text only").await?),
+                },
+                heard = member.queue.recv() => {
+                    let Some(text) = heard else {
+                        return Ok(connection.close(Some(1013), "too far behind the others").await?);
+                    };
                     connection.outbox.text(&text);
-                  }
+                    while connection.outbox.unwritten().len() < BATCH
+                        && let Ok(text) = member.queue.try_recv()
+                    {
+                        connection.outbox.text(&text);
+                    }
+                    // Who reads slowly fills the queue, not the memory.
+                    connection.write().await?;
                 }
-                None => return Ok(connection.close(Some(1013), "too far behind the others").await?),
-              },
             }
         }
     }
