@@ -11,11 +11,13 @@ import atexit as _atexit
 
 from . import exceptions, sync
 from ._common import State
-from ._longwire import VERSION as __version__
+from ._longwire import VERSION
 from ._longwire import shutdown as _shutdown
 from .connection import Connection, connect
 from .exceptions import *  # noqa: F403
 from .options import TLS, Down, Heartbeat, Reconnect
+
+__version__ = VERSION
 
 __all__ = [
     "TLS",

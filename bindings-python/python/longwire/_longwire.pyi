@@ -1,10 +1,6 @@
-"""The native half of the package; private."""
-
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
-from types import TracebackType
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, Self, TypeAlias, final, overload
 
 _Data: TypeAlias = str | bytes
@@ -14,6 +10,7 @@ ERROR_KINDS: Final[list[tuple[int, str]]]
 VERSION: Final[str]
 
 def shutdown(limit: float) -> None: ...
+
 @final
 class Config:
     def __new__(

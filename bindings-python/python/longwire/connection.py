@@ -13,7 +13,7 @@ import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ._common import Record, State, answered, ping_payload
 from ._longwire import AsyncConnection
@@ -142,7 +142,7 @@ class Connection(AsyncConnection):
         """The reason of the peer's close frame; ``None`` while not closed."""
         return self._record.close_reason()
 
-    async def __aenter__(self) -> Connection:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -158,14 +158,16 @@ class Connection(AsyncConnection):
         if record is None or record.closed is not None:
             return
         if record.opened and record.close_requested is None:
-            warnings.warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+            warnings.warn(
+                f"unclosed connection {self!r}", ResourceWarning, stacklevel=2, source=self
+            )
         self._release()
 
     # What the native half tells, one call at a time, from the event loop.
 
     def _on_open(
         self,
-        attempt: int,  # noqa: ARG002
+        attempt: int,
         reconnects: int,
         subprotocol: str | None,
         headers: list[tuple[str, bytes]],

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from ._common import Record, State, answered, ping_payload
 from ._longwire import SyncConnection
@@ -155,7 +155,7 @@ class Connection(SyncConnection):
         """The reason of the peer's close frame; ``None`` while not closed."""
         return self._record.close_reason()
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -171,14 +171,16 @@ class Connection(SyncConnection):
         if record is None or record.closed is not None:
             return
         if record.opened and record.close_requested is None:
-            warnings.warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+            warnings.warn(
+                f"unclosed connection {self!r}", ResourceWarning, stacklevel=2, source=self
+            )
         self._release()
 
     # What the native half tells, one call at a time, in the thread that waits.
 
     def _on_open(
         self,
-        attempt: int,  # noqa: ARG002
+        attempt: int,
         reconnects: int,
         subprotocol: str | None,
         headers: list[tuple[str, bytes]],
