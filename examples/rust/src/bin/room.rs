@@ -20,8 +20,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// What the handler tells `main`.
 enum Told {
-    Open { reconnects: u32 },
-    Heard { number: u64, at: Instant },
+    Open {
+        reconnects: u32,
+    },
+    /// A message, and its number if it is one of our own.
+    Heard {
+        own: Option<u64>,
+        at: Instant,
+    },
     Closed(Closed),
 }
 
@@ -61,8 +67,10 @@ fn talk(
     let client = Client::start(config, move |_, event| {
         let news = match event {
             Event::Open(opened) => Some(Told::Open { reconnects: opened.reconnects }),
-            Event::Message(message) => own_number(message.as_text(), &prefix)
-                .map(|number| Told::Heard { number, at: Instant::now() }),
+            Event::Message(message) => {
+                let own = own_number(message.as_text(), &prefix);
+                Some(Told::Heard { own, at: Instant::now() })
+            }
             Event::Closed(closed) => Some(Told::Closed(closed.clone())),
             _ => None,
         };
@@ -75,6 +83,7 @@ fn talk(
     let begun = Instant::now();
     let mut next_send = None;
     let mut sent: u64 = 0;
+    let mut received: u64 = 0;
     let mut waiting = HashMap::new();
     let mut round_trips = Vec::with_capacity(count);
     let mut reconnects = 0;
@@ -90,7 +99,9 @@ fn talk(
             }
             // Stragglers, while the closing handshake is under way.
             Ok(Told::Heard { .. }) if round_trips.len() == count => {}
-            Ok(Told::Heard { number, at }) => {
+            Ok(Told::Heard { own: None, .. }) => received += 1,
+            Ok(Told::Heard { own: Some(number), at }) => {
+                received += 1;
                 let Some(since) = waiting.remove(&number) else {
                     return Err(
                         format!("message {number} came back twice or was never sent").into()
@@ -120,9 +131,8 @@ fn talk(
         }
     }
 
-    let received = round_trips.len();
     round_trips.sort_unstable();
-    let median = round_trips.get(received / 2).copied().unwrap_or_default();
+    let median = round_trips.get(count / 2).copied().unwrap_or_default();
     Ok(json!({
         "language": "Rust",
         "url": url,
