@@ -6,7 +6,7 @@
 //! names, `serverAuth`, and a leaf validity below the 398 days that some of them allow.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,18 +148,34 @@ struct Directory {
 
 impl Directory {
     fn open(given: Option<&Path>) -> Result<Self, String> {
-        let (path, ours) = match given {
-            Some(path) => (path.to_owned(), false),
-            None => (
-                std::env::temp_dir().join(format!("longwire-test-server-{}", std::process::id())),
-                true,
-            ),
+        let failed =
+            |path: &Path, error| format!("cannot use the directory {}: {error}", path.display());
+        let path = match given {
+            Some(path) => {
+                create_dir(path, true).map_err(|error| failed(path, error))?;
+                path.canonicalize().map_err(|error| failed(path, error))?
+            }
+            None => fresh_dir().map_err(|error| failed(&std::env::temp_dir(), error))?,
         };
-        let failed = |error| format!("cannot use the directory {}: {error}", path.display());
-        fs::DirBuilder::new().recursive(!ours).mode(0o700).create(&path).map_err(failed)?;
-        let path = path.canonicalize().map_err(failed)?;
-        Ok(Self { path, ours })
+        Ok(Self { path, ours: given.is_none() })
     }
+}
+
+/// A directory that was not there before. A killed server leaves its own behind, and process ids come again.
+fn fresh_dir() -> io::Result<PathBuf> {
+    let parent = std::env::temp_dir().canonicalize()?;
+    let mut attempt = 0u32;
+    loop {
+        let path = parent.join(format!("longwire-test-server-{}-{attempt}", std::process::id()));
+        match create_dir(&path, false) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
+            result => return result.map(|()| path),
+        }
+    }
+}
+
+fn create_dir(path: &Path, may_exist: bool) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(may_exist).mode(0o700).create(path)
 }
 
 impl Drop for Directory {

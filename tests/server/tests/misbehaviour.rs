@@ -5,7 +5,7 @@ mod common;
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-use common::{Server, closed, refusal, text};
+use common::{Server, after_101, closed, refusal, request, text};
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -104,9 +104,7 @@ fn raw_leaves_the_close_frame_to_the_script_that_has_one() {
     tcp.write_all(b"\x88\x82\0\0\0\0\x03\xe8").unwrap();
     let mut bytes = Vec::new();
     tcp.read_to_end(&mut bytes).unwrap();
-    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-    assert!(bytes.starts_with(b"HTTP/1.1 101 "));
-    assert_eq!(bytes[head..], *b"\x82\x03\x01\x02\x03\x88\x02\x03\xe8");
+    assert_eq!(after_101(&bytes), b"\x82\x03\x01\x02\x03\x88\x02\x03\xe8");
 }
 
 #[test]
@@ -263,12 +261,4 @@ fn violations_are_answered_with_their_code() {
         tcp.shutdown(std::net::Shutdown::Write).unwrap();
         tcp.read_to_end(&mut answer).unwrap();
     }
-}
-
-fn request(path: &str) -> Vec<u8> {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    .into_bytes()
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::{Server, signal, text};
 use tungstenite::Message;
@@ -38,7 +38,7 @@ fn certificates_name_what_they_should() {
 #[test]
 fn a_restart_keeps_ports_and_ca() {
     let dir = TempDir::new("restart");
-    let server = Server::start_with(&["--dir", dir.arg()]);
+    let mut server = Server::start_with(&["--dir", dir.arg()]);
     let ports = [server.port("ws"), server.port("wss")].map(|port| port.to_string());
     let ca = std::fs::read(server.field("ca_file")).unwrap();
     // Connections that the server closed linger in TIME_WAIT, and one is open when it ends.
@@ -47,7 +47,7 @@ fn a_restart_keeps_ports_and_ca() {
     }
     let _open = server.connect("/echo");
     signal(server.pid(), "KILL");
-    drop(server);
+    server.wait();
 
     let again =
         Server::start_with(&["--dir", dir.arg(), "--port", &ports[0], "--tls-port", &ports[1]]);
@@ -71,6 +71,20 @@ fn it_ends_with_its_stdin_and_takes_its_files_along() {
     assert!(ca_file.exists());
     assert!(server.stop().success());
     assert!(!ca_file.exists());
+}
+
+#[test]
+fn what_a_killed_server_left_is_in_nobodys_way() {
+    // Made under the process id that the server gets: `exec` keeps it.
+    let script = "mkdir -p \"$1/longwire-test-server-$$-0\" && exec \"$0\" --stdin-guard";
+    let temp = TempDir::new("left");
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_longwire-test-server"), temp.arg()])
+        .env("TMPDIR", temp.arg())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"{"), "{output:?}");
 }
 
 #[test]
@@ -118,7 +132,7 @@ impl TempDir {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir()
             .join(format!("longwire-test-server-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
+        std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 

@@ -133,8 +133,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stdin = None;
+        self.wait();
     }
 }
 
@@ -219,4 +219,20 @@ pub(crate) fn refusal<S>(result: Result<(Client<S>, Response), Error>) -> (u16, 
         Err(error) => panic!("expected an HTTP answer, got {error}"),
         Ok(_) => panic!("expected a refusal, got a connection"),
     }
+}
+
+/// A handshake as bytes, for tests that look below tungstenite.
+pub(crate) fn request(path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// What the server sent behind its 101.
+pub(crate) fn after_101(bytes: &[u8]) -> &[u8] {
+    assert!(bytes.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(bytes));
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("the head ends");
+    &bytes[head + 4..]
 }
