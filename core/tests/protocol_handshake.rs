@@ -432,7 +432,7 @@ fn a_redirect_says_where_to() {
 #[test]
 fn an_early_end_is_reported_with_what_is_there() {
     let error = start().end(false);
-    assert_eq!(error.kind(), ErrorKind::Handshake);
+    assert_eq!(error.kind(), ErrorKind::Lost);
     assert!(error.message().ends_with("the connection ended after 0 bytes"), "{error}");
 
     let mut handshake = start();

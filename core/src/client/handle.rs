@@ -117,6 +117,7 @@ impl Client {
     /// `interrupted` set, so that the caller can look after its signals.
     pub fn wait(&self, timeout: Option<Duration>, interrupted: &mut bool) -> Result<bool> {
         *interrupted = false;
+        self.shared.check_fork()?;
         match self.host()?.wait(timeout) {
             Ok(readable) => Ok(readable),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {

@@ -329,11 +329,15 @@ impl Writer {
     /// Writes what is there, unless somebody else does or the socket is full.
     pub(crate) fn flush(&self) -> Todo {
         let mut state = lock(&self.state);
-        state.requested = false;
+        let requested = std::mem::take(&mut state.requested);
         if state.flushing || state.blocked {
             return Todo::default();
         }
-        let (state, flushed) = self.flush_locked(state);
+        let (mut state, flushed) = self.flush_locked(state);
+        if requested {
+            // The burst that asked for it may go on.
+            state.last_direct = Some(Instant::now());
+        }
         self.after(state, flushed)
     }
 

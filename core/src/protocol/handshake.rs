@@ -143,7 +143,11 @@ impl Handshake {
                 ),
             )
         } else {
-            broken(format!("expected an HTTP response, the connection ended after {bytes} bytes"))
+            // Not the server's verdict: one that restarts does the same.
+            Error::new(
+                ErrorKind::Lost,
+                format!("expected an HTTP response, the connection ended after {bytes} bytes"),
+            )
         }
     }
 

@@ -1,0 +1,60 @@
+"""Round trips of 64 bytes: what each face adds to a raw blocking socket.
+
+run.py [ROUNDS] [COUNT]
+
+Every program does one short round in turn, ROUNDS times (30), and each is judged
+by its best round: on shared processors a wake-up costs 5 µs or 45 by chance, and
+only the best rounds of all were run under the same luck.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = "bench/round_trip"
+PYTHON = ".local/venv/bin/python"
+PROGRAMS = {
+    "raw socket": ["build/bench/raw"],
+    "C callback": ["build/bench/longwire", "callback"],
+    "C hosted": ["build/bench/longwire", "hosted"],
+    "Python asyncio": [PYTHON, f"{HERE}/longwire_asyncio.py", "asyncio"],
+    "Python uvloop": [PYTHON, f"{HERE}/longwire_asyncio.py", "uvloop"],
+    "Python blocking": [PYTHON, f"{HERE}/longwire_blocking.py"],
+    "Node connect": ["node", f"{HERE}/longwire_node.mjs", "connect"],
+    "Node WebSocket": ["node", f"{HERE}/longwire_node.mjs", "websocket"],
+}
+
+
+def main(rounds: int = 30, count: int = 3000) -> None:
+    server = subprocess.Popen(
+        [os.environ.get("LONGWIRE_TEST_SERVER", "target/release/longwire-test-server"), "--stdin-guard"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert server.stdin and server.stdout
+    base = json.loads(server.stdout.readline())["ws"]
+    best = dict.fromkeys(PROGRAMS, float("inf"))
+    for _ in range(rounds):
+        for name, command in PROGRAMS.items():
+            url = base if name == "raw socket" else f"{base}/echo"
+            done = subprocess.run(
+                [*command, url, str(count)], cwd=ROOT, capture_output=True, text=True, timeout=60
+            )
+            if done.returncode != 0:
+                sys.exit(f"{name} failed ({done.returncode}): {done.stderr}")
+            best[name] = min(best[name], float(done.stdout))
+    server.stdin.close()
+    server.wait(10)
+
+    raw = best["raw socket"]
+    print(f"best p50 of {rounds} rounds of {count} echoes, 64 bytes\n")
+    print(f"{'':18} {'µs':>7} {'above raw':>10}")
+    for name, p50 in best.items():
+        print(f"{name:18} {p50:7.2f} {p50 - raw:+10.2f}")
+
+
+main(*map(int, sys.argv[1:]))
