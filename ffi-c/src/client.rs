@@ -145,9 +145,9 @@ pub unsafe extern "C" fn lw_client_new(
                 callback.ok_or_else(|| invalid("callback: expected a function, got NULL"))?;
             let handle = Arc::new(lw_client { core: OnceLock::new() });
             let theirs = Arc::clone(&handle);
-            let core = Client::start(config, move |core, event| {
+            let core = Client::start(config, move |_, event| {
                 // The first event may be faster than the end of `start`.
-                theirs.core.get_or_init(|| core.clone());
+                theirs.core.wait();
                 let pointer = Arc::as_ptr(&theirs).cast_mut();
                 deliver(event, |event| callback(pointer, event, user.pointer()));
             })?;
