@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Longest message that is accepted.
 const MAX_MESSAGE: u64 = 256 << 20;
 /// Memory beyond this is given back once a buffer is empty.
-const RETAINED: usize = 8 << 20;
+const RETAINED: usize = 32 << 20;
 
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const BINARY: u8 = 2;
