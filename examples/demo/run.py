@@ -151,14 +151,35 @@ def check(report: dict[str, object]) -> str:
     return f"the report is incomplete: {report}"
 
 
-async def everybody_heard(url: str, names: set[str], clients: Sequence[asyncio.Task[None]]) -> None:
-    """Returns when every one of `names` has spoken in the room."""
-    missing = set(names)
+async def hear(url: str, missing: set[str]) -> None:
+    """Listens in the room until everybody in `missing` has spoken, and strikes them off."""
     async with longwire.connect(url) as room:
         async for message in room:
             missing.discard(str(message).rpartition(" ")[0])
-            if not missing or all(client.done() for client in clients):
+            if not missing:
                 return
+
+
+async def everybody_heard(
+    url: str, participants: Sequence[Participant], clients: Sequence[asyncio.Task[None]]
+) -> None:
+    """Returns when every participant has spoken in the room."""
+    missing = {participant.name for participant in participants}
+    hearing = asyncio.create_task(hear(url, missing))
+    first, _ = await asyncio.wait(
+        {hearing, *clients}, timeout=LIMIT, return_when=asyncio.FIRST_COMPLETED
+    )
+    if hearing in first:
+        await hearing
+        return
+    hearing.cancel()
+    await asyncio.gather(hearing, return_exceptions=True)
+    silent = f"not heard by then: {', '.join(sorted(missing))}"
+    for participant, client in zip(participants, clients):
+        if client.done():
+            why = participant.complaint or "done before the server was killed"
+            raise DemoFailed(f"{participant.name}: {why}; {silent}")
+    raise DemoFailed(f"waited for {LIMIT:.0f} s; {silent}")
 
 
 def say(text: str) -> None:
@@ -178,10 +199,8 @@ async def perform(participants: Sequence[Participant]) -> None:
                     clients.append(
                         asyncio.create_task(take_part(participant, url, ready["ca_file"]))
                     )
-                names = {participant.name for participant in participants}
-                async with asyncio.timeout(LIMIT):
-                    await everybody_heard(ready["ws"] + "/room", names, clients)
-                say(f"  {len(names)} clients talk in one room")
+                await everybody_heard(ready["ws"] + "/room", participants, clients)
+                say(f"  {len(participants)} clients talk in one room")
                 await asyncio.sleep(TALK_BEFORE_KILL)
                 process.kill()
                 await process.wait()
