@@ -3,8 +3,9 @@
 NODE_DIR := bindings-node
 NODE_ADDON := $(NODE_DIR)/longwire.linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)-gnu.node
 NODE_DEPS := $(NODE_DIR)/node_modules/.package-lock.json
+NODE_STAGE := build/npm
 
-.PHONY: node-build node-deps node-pack node-test node-types
+.PHONY: node-build node-deps node-pack node-test node-interop node-types
 
 node-build: # the addon, beside the JavaScript that loads it
 	$(CARGO) build --release -p longwire-node
@@ -19,13 +20,21 @@ $(NODE_DEPS): $(NODE_DIR)/package-lock.json
 	@touch $@
 
 node-pack: node-build # dist/longwire-VERSION.tgz
-	mkdir -p dist
-	cd $(NODE_DIR) && npm pack --loglevel=error --pack-destination ../dist
+	rm -rf $(NODE_STAGE)
+	mkdir -p $(NODE_STAGE) dist
+	cp -r $(NODE_DIR)/package.json $(NODE_DIR)/README.md $(NODE_DIR)/index.* $(NODE_DIR)/lib \
+	  $(NODE_ADDON) LICENSE-MIT LICENSE-APACHE $(NODE_STAGE)
+	npm pack ./$(NODE_STAGE) --loglevel=error --pack-destination dist
 
 # Twice: with the loop watching the descriptors, and as where libuv is missing.
-node-test: node-build node-deps $(TEST_SERVER)
+node-test: node-pack node-deps $(TEST_SERVER)
 	cd $(NODE_DIR) && node --test tests/*.test.mjs
 	cd $(NODE_DIR) && LONGWIRE_NO_UV=1 node --test tests/*.test.mjs
+
+# With a Python that has the `websockets` package.
+node-interop: export LONGWIRE_PYTHON ?= $(or $(abspath $(wildcard .local/venv/bin/python)),python3)
+node-interop: node-build node-deps $(TEST_SERVER)
+	cd $(NODE_DIR) && node --test tests/interop/*.test.mjs
 
 node-types: node-deps # the declarations, and a program that uses all of them
 	cd $(NODE_DIR) && node_modules/.bin/tsc --project tests/types

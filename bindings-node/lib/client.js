@@ -6,7 +6,7 @@ const { host, ends } = require('./native.js');
 const { LongwireError, errorFrom, headersFrom, invalid } = require('./errors.js');
 const { CLIENT, check, nativeConfig } = require('./options.js');
 const { Inbox } = require('./inbox.js');
-const { asBytes } = require('./payload.js');
+const { BufferView, asBytes } = require('./payload.js');
 
 /** In the order of the core's `State`. */
 const STATES = ['connecting', 'open', 'down', 'closing', 'closed'];
@@ -70,17 +70,14 @@ class Client extends EventEmitter {
 
     onBinary = function (buffer, count) {
       if (count === undefined) {
-        this.#deliver(Buffer.from(buffer));
+        this.#deliver(new BufferView(buffer, 0, buffer.byteLength));
         return;
       }
-      // The table belongs to whoever is called next, so it is read first.
-      const views = new Array(count);
       for (let i = 0, start = 0; i < count; i++) {
         const end = ends[i];
-        views[i] = Buffer.from(buffer, start, end - start);
+        this.#deliver(new BufferView(buffer, start, end - start));
         start = end;
       }
-      for (const view of views) this.#deliver(view);
     };
 
     onEvent = function (name, detail) {

@@ -4,6 +4,12 @@
 const { types } = require('node:util');
 
 /**
+ * What `Buffer.from(buffer, start, length)` makes in the end; its checks take
+ * longer than the rest.
+ */
+const BufferView = Buffer[Symbol.species];
+
+/**
  * `data` as the `Uint8Array` that the addon takes, without a copy; shared memory
  * is copied, as another thread could write to it while it is being sent.
  * `undefined` if it is neither a view nor a buffer.
@@ -21,4 +27,4 @@ function asBytes(data) {
   return undefined;
 }
 
-module.exports = { asBytes };
+module.exports = { BufferView, asBytes };

@@ -6,7 +6,7 @@ const { host, ends } = require('./native.js');
 const { errorFrom, errorCodes } = require('./errors.js');
 const { CONNECTION, check, nativeConfig } = require('./options.js');
 const { CloseEvent } = require('./close-event.js');
-const { asBytes } = require('./payload.js');
+const { BufferView, asBytes } = require('./payload.js');
 
 const CONNECTING = 0;
 const OPEN = 1;
@@ -74,6 +74,13 @@ function clampUnsignedShort(value) {
   return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }
 
+/** `buffer.slice(start, end)`, which takes longer. */
+function copyOf(buffer, start, end) {
+  const copy = new ArrayBuffer(end - start);
+  new Uint8Array(copy).set(new Uint8Array(buffer, start, end - start));
+  return copy;
+}
+
 // The addon calls these with the WebSocket as `this`.
 let onTexts, onBinary, onEvent;
 
@@ -125,13 +132,11 @@ class WebSocket extends EventTarget {
         this.#message(this.#binary(buffer, 0, buffer.byteLength));
         return;
       }
-      // The table belongs to whoever is called next, so it is read first.
-      const messages = new Array(count);
       for (let i = 0, start = 0; i < count; i++) {
-        messages[i] = this.#binary(buffer, start, ends[i]);
-        start = ends[i];
+        const end = ends[i];
+        this.#message(this.#binary(buffer, start, end));
+        start = end;
       }
-      for (const message of messages) this.#message(message);
     };
 
     onEvent = function (name, detail) {
@@ -141,9 +146,9 @@ class WebSocket extends EventTarget {
   }
 
   #binary(buffer, start, end) {
-    if (this.#binaryType === 'nodebuffer') return Buffer.from(buffer, start, end - start);
+    if (this.#binaryType === 'nodebuffer') return new BufferView(buffer, start, end - start);
     const whole = start === 0 && end === buffer.byteLength;
-    const bytes = whole ? buffer : buffer.slice(start, end);
+    const bytes = whole ? buffer : copyOf(buffer, start, end);
     return this.#binaryType === 'blob' ? new Blob([bytes]) : bytes;
   }
 

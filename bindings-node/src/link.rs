@@ -11,7 +11,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use longwire::{Client, Drive, Error, ErrorKind, Event, MessageKind, Sent, State};
-use napi::bindgen_prelude::{ToNapiValue, Uint8Array, Unknown};
+use napi::bindgen_prelude::{ToNapiValue, Unknown};
 use napi::sys;
 use napi_derive::napi;
 
@@ -488,13 +488,13 @@ impl NativeClient {
     }
 
     #[napi]
-    pub fn ping(&self, payload: Uint8Array) -> Option<Failure> {
-        failed(self.link.client.ping(&payload))
+    pub fn ping(&self, payload: &[u8]) -> Option<Failure> {
+        failed(self.link.client.ping(payload))
     }
 
     #[napi]
-    pub fn close(&self, code: u16, reason: String) -> Option<Failure> {
-        failed(self.link.client.close(code, &reason))
+    pub fn close(&self, code: u16, reason: Option<String>) -> Option<Failure> {
+        failed(self.link.client.close(code, &reason.unwrap_or_default()))
     }
 
     /// Stops or resumes the delivery of events.

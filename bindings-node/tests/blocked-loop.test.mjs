@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { WebSocket, connect } from 'longwire';
 import { startServer } from './support/server.mjs';
-import { deferred, event, within } from './support/wait.mjs';
+import { deferred, within } from './support/wait.mjs';
 
 const PATH = '/pinger?interval_ms=1000&timeout_ms=2000&messages=100';
 
@@ -20,31 +20,42 @@ before(async () => {
 });
 after(() => server.stop());
 
-test('the loop is blocked for 5 s while the server demands pongs', async () => {
-  const client = await connect(server.ws + PATH, { reconnect: false });
-  const socket = new WebSocket(server.ws + PATH);
-  await event(socket, 'open');
-  const received = [];
-  const enough = deferred();
-  socket.onmessage = ({ data }) => received.push(data) === 100 && enough.resolve();
-
-  block(5000);
-
-  const iterated = [];
+/** All messages of a client until its end; says 'done' after the hundredth. */
+async function listen(client) {
+  const all = [];
   for await (const text of client) {
-    iterated.push(text);
-    if (iterated.length === 100) client.send('done');
+    all.push(text);
+    if (all.length === 100) client.send('done');
   }
-  await within(enough.promise, '100 messages');
-  socket.send('done');
-  const { code } = await event(socket, 'close');
-  const expected = Array.from({ length: 100 }, (_, i) => String(i));
-  for (const [all, end] of [[iterated, await client.closed], [received, { code }]]) {
-    assert.deepEqual(all.slice(0, 100), expected);
-    assert.equal(all.length, 101);
-    const [word, pings, pongs] = all[100].split(' ');
-    assert.equal(word, 'alive');
-    assert.ok(Number(pings) >= 4 && pings === pongs, all[100]);
-    assert.equal(end.code, 1000);
-  }
-});
+  return { all, code: (await client.closed).code };
+}
+
+function listenTo(socket) {
+  const all = [];
+  const { promise, resolve } = deferred();
+  socket.addEventListener('message', ({ data }) => {
+    all.push(data);
+    if (all.length === 100) socket.send('done');
+  });
+  socket.addEventListener('close', ({ code }) => resolve({ all, code }));
+  return promise;
+}
+
+function survived({ all, code }) {
+  assert.deepEqual(all.slice(0, 100), Array.from({ length: 100 }, (_, i) => String(i)));
+  assert.equal(all.length, 101);
+  const [word, pings, pongs] = all[100].split(' ');
+  assert.equal(word, 'alive');
+  assert.ok(Number(pings) >= 4 && pings === pongs, all[100]);
+  assert.equal(code, 1000);
+}
+
+for (const place of ['open', 'message']) {
+  test(`blocked for 5 s, within the '${place}' event of one of two connections`, async () => {
+    const client = await connect(server.ws + PATH, { reconnect: false });
+    const socket = new WebSocket(server.ws + PATH);
+    socket.addEventListener(place, () => block(5000), { once: true });
+    const ends = await within(Promise.all([listen(client), listenTo(socket)]), 'end', 30_000);
+    ends.forEach(survived);
+  });
+}
