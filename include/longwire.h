@@ -390,7 +390,8 @@ int32_t lw_config_set_heartbeat(lw_config *config,
  * min_ms and min(max_ms, min_ms * factor^n). Gives up after
  * max_attempts failed attempts in a row (0: never); a connection that lived
  * for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
- * 0, 5,000.
+ * 0, 5,000. LW_EINVAL also if min_ms is greater than max_ms, or factor less
+ * than 1 or not finite.
  */
 int32_t lw_config_set_reconnect(lw_config *config,
                                 uint32_t min_ms,
@@ -618,8 +619,8 @@ bool lw_event_header(const struct lw_event *event,
 #define LW_DRIVE_MORE 1
 
 /**
- * lw_client_drive: LW_EVENT_CLOSED was delivered, now or before; no event
- * will ever come.
+ * lw_client_drive: LW_EVENT_CLOSED was delivered, now or before, or the
+ * callback freed the client; no event will ever come.
  */
 #define LW_DRIVE_FINISHED 2
 
@@ -710,7 +711,8 @@ int32_t lw_client_ping(lw_client *client, const void *data, size_t len);
 /**
  * Begins the closing handshake, after everything sent so far, and ends the
  * client's life: it does not reconnect. code is 1000 to 1003, 1007 to 1014
- * or 3000 to 4999; the reason is UTF-8, at most 123 bytes, and may be NULL.
+ * or 3000 to 4999; 0 sends neither code nor reason. The reason is UTF-8, at
+ * most 123 bytes, and may be NULL.
  * LW_EVENT_CLOSED follows. Without effect on a client that is closing already.
  *
  * Returns LW_OK, LW_EINVAL or LW_EFORKED. Any thread, also inside a callback.

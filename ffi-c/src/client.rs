@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ pub const LW_STATE_CLOSED: i32 = 4;
 pub const LW_DRIVE_IDLE: i32 = 0;
 /// lw_client_drive: the budget was spent; the descriptor stays readable.
 pub const LW_DRIVE_MORE: i32 = 1;
-/// lw_client_drive: LW_EVENT_CLOSED was delivered, now or before; no event
-/// will ever come.
+/// lw_client_drive: LW_EVENT_CLOSED was delivered, now or before, or the
+/// callback freed the client; no event will ever come.
 pub const LW_DRIVE_FINISHED: i32 = 2;
 
 /// A WebSocket client: one connection at a time, replaced when it is lost.
@@ -41,9 +42,19 @@ pub const LW_DRIVE_FINISHED: i32 = 2;
 /// valid during the call even if another thread releases the client.
 pub struct lw_client {
     core: OnceLock<Client>,
+    /// C gave the handle back and is not to be called with it any more.
+    ended: AtomicBool,
 }
 
 impl lw_client {
+    fn new(core: OnceLock<Client>) -> Self {
+        lw_client { core, ended: AtomicBool::new(false) }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     fn core(&self) -> &Client {
         self.core.get().expect("C gets the handle after the core is in it")
     }
@@ -104,7 +115,7 @@ unsafe fn copied(config: *const lw_config, out: *mut *mut lw_client) -> Result<l
     if out.is_null() {
         return Err(invalid("client: expected a place for the handle, got NULL"));
     }
-    Ok(config.0.clone())
+    config.checked()
 }
 
 /// Starts a client that the library drives on a thread of its own: callback
@@ -143,7 +154,7 @@ pub unsafe extern "C" fn lw_client_new(
             let config = copied(config, client)?;
             let callback =
                 callback.ok_or_else(|| invalid("callback: expected a function, got NULL"))?;
-            let handle = Arc::new(lw_client { core: OnceLock::new() });
+            let handle = Arc::new(lw_client::new(OnceLock::new()));
             let theirs = Arc::clone(&handle);
             let core = Client::start(config, move |_, event| {
                 // The first event may be faster than the end of `start`.
@@ -175,7 +186,7 @@ pub unsafe extern "C" fn lw_client_new_hosted(
     unsafe {
         report(error, || {
             let core = Client::start_hosted(copied(config, client)?)?;
-            let handle = Arc::new(lw_client { core: OnceLock::from(core) });
+            let handle = Arc::new(lw_client::new(OnceLock::from(core)));
             client.write(Arc::into_raw(handle).cast_mut());
             Ok(())
         })
@@ -229,10 +240,15 @@ pub unsafe extern "C" fn lw_client_drive(
                 return Err(invalid("budget: expected at least one event, got 0"));
             }
             // SAFETY: C promises a function that takes these arguments.
-            core.drive(budget, &mut |event| deliver(event, |event| callback(client, event, user)))
+            core.drive(budget, &mut |event| {
+                if !ours.has_ended() {
+                    deliver(event, |event| callback(client, event, user));
+                }
+            })
         })
     };
     number(driven.map(|driven| match driven {
+        _ if ours.has_ended() => LW_DRIVE_FINISHED,
         Drive::Idle => LW_DRIVE_IDLE,
         Drive::More => LW_DRIVE_MORE,
         Drive::Finished => LW_DRIVE_FINISHED,
@@ -288,7 +304,8 @@ pub unsafe extern "C" fn lw_client_ping(
 
 /// Begins the closing handshake, after everything sent so far, and ends the
 /// client's life: it does not reconnect. code is 1000 to 1003, 1007 to 1014
-/// or 3000 to 4999; the reason is UTF-8, at most 123 bytes, and may be NULL.
+/// or 3000 to 4999; 0 sends neither code nor reason. The reason is UTF-8, at
+/// most 123 bytes, and may be NULL.
 /// LW_EVENT_CLOSED follows. Without effect on a client that is closing already.
 ///
 /// Returns LW_OK, LW_EINVAL or LW_EFORKED. Any thread, also inside a callback.
@@ -370,6 +387,7 @@ unsafe fn end(client: *mut lw_client, end: impl FnOnce(&Client)) {
     let client = ManuallyDrop::new(unsafe { Arc::from_raw(client) });
     // A panic leaves the client as it is, allocated: nobody could be told.
     let _ = catch(|| {
+        client.ended.store(true, Ordering::Release);
         end(client.core());
         drop(ManuallyDrop::into_inner(client));
         Ok(())
@@ -410,7 +428,7 @@ mod tests {
     #[test]
     fn a_panic_closes_the_client() {
         let core = Client::start_hosted(Config::new("ws://127.0.0.1:9")).unwrap();
-        let client = lw_client { core: OnceLock::from(core) };
+        let client = lw_client::new(OnceLock::from(core));
         // SAFETY: the handle is alive.
         let result = unsafe { with(&raw const client, |_| -> Result<()> { panic!("a test") }) };
         assert_eq!(result.map_err(|e: Error| e.kind()), Err(ErrorKind::Panic));

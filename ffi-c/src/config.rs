@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use longwire::{Config, Heartbeat, Offline, Reconnect, Result};
+use longwire::{Config, Error, ErrorKind, Heartbeat, Offline, Reconnect, Result};
 
 use crate::boundary::{bytes, catch, invalid, status, string};
 
@@ -15,7 +15,21 @@ pub const LW_OFFLINE_QUEUE: u32 = 0;
 pub const LW_OFFLINE_REFUSE: u32 = 1;
 
 /// Everything a client is made from, as a builder.
-pub struct lw_config(pub(crate) Config);
+pub struct lw_config {
+    config: Config,
+    /// Not even UTF-8: to be refused like every other URL that cannot be used.
+    bad_url: Option<Error>,
+}
+
+impl lw_config {
+    /// A copy for one client.
+    pub(crate) fn checked(&self) -> Result<Config> {
+        match &self.bad_url {
+            None => Ok(self.config.clone()),
+            Some(error) => Err(error.clone()),
+        }
+    }
+}
 
 /// Changes a configuration, unless it is null or change fails or panics.
 ///
@@ -26,7 +40,7 @@ unsafe fn set(config: *mut lw_config, change: impl FnOnce(&mut Config) -> Result
     status(catch(|| {
         // SAFETY: the caller's promise.
         let config = unsafe { config.as_mut() };
-        change(&mut config.ok_or_else(|| invalid("config: expected a handle, got NULL"))?.0)
+        change(&mut config.ok_or_else(|| invalid("config: expected a handle, got NULL"))?.config)
     }))
 }
 
@@ -47,10 +61,14 @@ pub unsafe extern "C" fn lw_config_new(url: *const c_char) -> *mut lw_config {
         if url.is_null() {
             return Err(invalid("url: expected a string, got NULL"));
         }
-        // SAFETY: not null, and C promises a NUL-terminated string. What is
-        // not UTF-8 cannot be a URL either and is refused with the URL.
-        let url = unsafe { CStr::from_ptr(url) }.to_string_lossy();
-        Ok(Box::into_raw(Box::new(lw_config(Config::new(url)))))
+        // SAFETY: not null, and C promises a NUL-terminated string.
+        let url = unsafe { CStr::from_ptr(url) };
+        let bad_url = url
+            .to_str()
+            .err()
+            .map(|e| Error::new(ErrorKind::Url, format!("url: expected UTF-8, got {url:?} ({e})")));
+        let config = Config::new(url.to_string_lossy());
+        Ok(Box::into_raw(Box::new(lw_config { config, bad_url })))
     });
     config.unwrap_or(std::ptr::null_mut())
 }
@@ -226,7 +244,8 @@ pub unsafe extern "C" fn lw_config_set_heartbeat(
 /// min_ms and min(max_ms, min_ms * factor^n). Gives up after
 /// max_attempts failed attempts in a row (0: never); a connection that lived
 /// for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
-/// 0, 5,000.
+/// 0, 5,000. LW_EINVAL also if min_ms is greater than max_ms, or factor less
+/// than 1 or not finite.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_config_set_reconnect(
     config: *mut lw_config,
@@ -239,6 +258,13 @@ pub unsafe extern "C" fn lw_config_set_reconnect(
     // SAFETY: C promises a valid handle; null is checked.
     unsafe {
         set(config, |config| {
+            if min_ms > max_ms {
+                let text = format!("reconnect: expected min_ms <= max_ms, got {min_ms}, {max_ms}");
+                return Err(invalid(text));
+            }
+            if !(factor.is_finite() && factor >= 1.0) {
+                return Err(invalid(format!("factor: expected at least 1, got {factor}")));
+            }
             let mut reconnect = Reconnect::default();
             reconnect.min_delay = millis(min_ms);
             reconnect.max_delay = millis(max_ms);

@@ -220,15 +220,11 @@ static void bad_numbers_are_refused(void)
     size_t i;
 
     CHECK_CODE(lw_config_set_offline(config, 7), LW_EINVAL);
+    for (i = 0; i < sizeof factors / sizeof factors[0]; i++)
+        CHECK_CODE(lw_config_set_reconnect(config, 100, 1000, factors[i], 0, 0), LW_EINVAL);
+    CHECK_CODE(lw_config_set_reconnect(config, 1000, 100, 2.0, 0, 0), LW_EINVAL);
+    CHECK_CODE(lw_config_set_reconnect(config, 100, 100, 1.0, 0, 0), LW_OK);
     lw_config_free(config);
-    for (i = 0; i < sizeof factors / sizeof factors[0]; i++) {
-        config = lw_config_new("ws://127.0.0.1/");
-        CHECK_CODE(lw_config_set_reconnect(config, 100, 1000, factors[i], 0, 0), LW_OK);
-        refused(config, LW_EINVAL, "a factor of the back-off");
-    }
-    config = lw_config_new("ws://127.0.0.1/");
-    CHECK_CODE(lw_config_set_reconnect(config, 1000, 100, 2.0, 0, 0), LW_OK);
-    refused(config, LW_EINVAL, "min_ms greater than max_ms");
 }
 
 static void every_code_has_a_name_and_a_sentence(void)

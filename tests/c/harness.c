@@ -102,7 +102,7 @@ static void json_string(const char *json, const char *key, char *out, size_t siz
 
 /* Starts the server, which ends when our end of its stdin is closed, hence
  * with this process. */
-static void start_server(void)
+void start_server(void)
 {
     const char *path = getenv("LONGWIRE_TEST_SERVER");
     char line[2048];
@@ -361,31 +361,8 @@ char *pattern(size_t len)
     return bytes;
 }
 
-/* --- The program ---------------------------------------------------------- */
-
-/* `--leave-open URL`: returns from main with an open client. */
-static int leave_open(const char *where)
+int verdict(void)
 {
-    static struct tape tape;
-
-    tape_init(&tape);
-    start(&tape, lw_config_new(where));
-    return tape_wait(&tape, LW_EVENT_OPEN, 1) == NULL;
-}
-
-int main(int argc, char **argv)
-{
-    program = argv[0];
-    if (argc == 3 && strcmp(argv[1], "--leave-open") == 0)
-        return leave_open(argv[2]);
-
-    start_server();
-    test_arguments();
-    test_connecting();
-    test_messages();
-    test_closing();
-    test_hosted();
-    test_lifetime();
     printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 && passed > 0 ? 0 : 1;
 }

@@ -33,6 +33,8 @@ bool check_text(const char *actual, const char *expected, const char *what, cons
 /* Runs a test and counts it. */
 #define RUN(test) run(#test, test)
 void run(const char *name, void (*test)(void));
+/* Says how many passed and failed; the exit status of the program. */
+int verdict(void);
 
 /* The chapters, one per file. */
 void test_arguments(void);
@@ -52,6 +54,9 @@ struct server {
 };
 
 extern struct server server;
+
+/* Starts it; first thing in main, before there are threads. */
+void start_server(void);
 
 /* The path of this program, to run it again. */
 extern const char *program;

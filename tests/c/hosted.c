@@ -131,7 +131,7 @@ static void a_callback_may_free_the_client_it_is_driven_by(void)
 
     tape_init(&tape);
     tape.also = free_in_callback;
-    drive_until(client, &tape, 64, LW_EVENT_MESSAGE, 1);
+    CHECK_INT(drive_until(client, &tape, 64, LW_EVENT_MESSAGE, 1), LW_DRIVE_FINISHED);
     CHECK_INT(tape_count(&tape, LW_EVENT_MESSAGE), 1);
     tape_destroy(&tape);
 }

@@ -1,0 +1,28 @@
+/* All C tests in one program. */
+#include "harness.h"
+
+/* `--leave-open URL`: returns from main with an open client. */
+static int leave_open(const char *where)
+{
+    static struct tape tape;
+
+    tape_init(&tape);
+    start(&tape, lw_config_new(where));
+    return tape_wait(&tape, LW_EVENT_OPEN, 1) == NULL;
+}
+
+int main(int argc, char **argv)
+{
+    program = argv[0];
+    if (argc == 3 && strcmp(argv[1], "--leave-open") == 0)
+        return leave_open(argv[2]);
+
+    start_server();
+    test_arguments();
+    test_connecting();
+    test_messages();
+    test_closing();
+    test_hosted();
+    test_lifetime();
+    return verdict();
+}
