@@ -13,7 +13,7 @@ MATURIN = VIRTUAL_ENV=$(CURDIR)/$(PY_VENV) $(PY_BIN)/maturin
 # Where the package is installed, seen from mypy, which is never told of the sources.
 PY_MYPY = $(CURDIR)/$(PY_BIN)/mypy --config-file $(CURDIR)/$(PY_DIR)/pyproject.toml
 
-.PHONY: py-venv py-wheel py-dev py-install-test py-test py-lint
+.PHONY: py-venv py-wheel py-dev py-install-test py-test py-interop py-lint
 
 py-venv: .local/venv.stamp
 
@@ -42,7 +42,10 @@ py-install-test: .local/wheel-installed.stamp
 py-dev: py-install-test
 
 py-test: py-install-test rust-programs
-	cd $(PY_DIR) && $(CURDIR)/$(PY_BIN)/python -m pytest
+	cd $(PY_DIR) && $(CURDIR)/$(PY_BIN)/python -m pytest -m 'not interop'
+
+py-interop: py-install-test rust-programs node-deps
+	cd $(PY_DIR) && $(CURDIR)/$(PY_BIN)/python -m pytest -m interop
 
 py-lint: py-install-test
 	$(PY_BIN)/ruff format --config $(PY_DIR)/pyproject.toml --check $(PY_CHECKED)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longwire::Client;
+use longwire::{Client, ErrorKind, State};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -73,6 +73,23 @@ impl AsyncConnection {
             return Accepted::get(py).cloned();
         }
         Ok(Bound::new(py, Send::new(driver.clone().unbind(), outgoing))?.into_any())
+    }
+
+    /// Send a message now, without waiting, or raise SendBufferFull. For
+    /// on_open, and for other threads than the event loop's.
+    #[pyo3(signature = (message, text = None))]
+    fn send_nowait(&self, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<()> {
+        let py = message.py();
+        let outgoing = Outgoing::new(message, text)?;
+        let driver = self.driver.bind(py);
+        let overtakes = driver.get().has_senders(py) && !driver.get().is_delivering();
+        if !overtakes && Driver::try_send(driver, &outgoing)? {
+            return Ok(());
+        }
+        Err(match self.client().state() {
+            State::Closing | State::Closed => driver.get().raise_closed(py),
+            _ => error::raise_kind(py, ErrorKind::Full, "the send buffer is full"),
+        })
     }
 
     /// Has the event loop watch the connection.

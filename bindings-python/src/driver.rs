@@ -59,7 +59,11 @@ struct State {
 }
 
 impl Driver {
-    pub(crate) fn new(client: Client, event_loop: Py<PyAny>, receive_buffer: usize) -> Result<Driver, longwire::Error> {
+    pub(crate) fn new(
+        client: Client,
+        event_loop: Py<PyAny>,
+        receive_buffer: usize,
+    ) -> Result<Driver, longwire::Error> {
         let fd = client.poll_fd()?;
         Ok(Driver {
             client,
@@ -197,7 +201,8 @@ impl Driver {
         }
     }
 
-    /// Sends now. `Ok(false)`: there is no room, nothing of it was taken.
+    /// Sends now. `Ok(false)`: nothing of it was taken, and what becomes of it
+    /// shows when there is room, or when a connection that is ending has ended.
     pub(crate) fn try_send(slf: &Bound<'_, Self>, outgoing: &Outgoing) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
@@ -216,8 +221,19 @@ impl Driver {
                 }
                 Ok(true)
             }
-            Err(failure) if failure.kind() == ErrorKind::Full && !this.is_delivering() => Ok(false),
+            Err(failure) if this.may_wait(py, failure.kind()) => Ok(false),
             Err(failure) => Err(this.raise(py, &failure)),
+        }
+    }
+
+    /// Whether a send that failed like this is worth waiting for.
+    fn may_wait(&self, py: Python<'_>, kind: ErrorKind) -> bool {
+        let state = self.lock(py);
+        match kind {
+            ErrorKind::Full => !self.is_delivering(),
+            // The end is on its way, and with it the reason.
+            ErrorKind::Closed => !self.is_delivering() && state.watching && !state.finished,
+            _ => false,
         }
     }
 
@@ -227,6 +243,12 @@ impl Driver {
             Some(owner) if failure.kind() == ErrorKind::Closed => error::raise_closed(&owner),
             _ => error::raise(py, failure),
         }
+    }
+
+    /// The exception for a send that comes when the connection is ending.
+    pub(crate) fn raise_closed(&self, py: Python<'_>) -> PyErr {
+        let closed = "the connection is closed or closing";
+        self.raise(py, &longwire::Error::new(ErrorKind::Closed, closed))
     }
 
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {

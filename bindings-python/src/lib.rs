@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod inbox;
 mod message;
+mod shutdown;
 mod sync;
 mod waiter;
 
@@ -25,21 +26,17 @@ use pyo3::prelude::*;
 
 #[pymodule(name = "_longwire")]
 mod native {
-    use std::time::Duration;
-
     use longwire::ErrorKind;
     use pyo3::prelude::*;
 
     #[pymodule_export]
     use crate::asyncio::AsyncConnection;
     #[pymodule_export]
-    use crate::awaitable::{Accepted, Recv, Send};
-    #[pymodule_export]
     use crate::config::Config;
     #[pymodule_export]
-    use crate::sync::SyncConnection;
+    use crate::shutdown::shutdown;
     #[pymodule_export]
-    use crate::waiter::Waiter;
+    use crate::sync::SyncConnection;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -47,12 +44,5 @@ mod native {
             ErrorKind::ALL.iter().map(|kind| (kind.code(), kind.symbol())).collect();
         module.add("ERROR_KINDS", kinds)?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))
-    }
-
-    /// Ends all clients of this process, waiting at most `limit` seconds.
-    #[pyfunction]
-    fn shutdown(py: Python<'_>, limit: f64) {
-        let limit = Duration::try_from_secs_f64(limit).unwrap_or_default();
-        py.detach(|| longwire::shutdown(limit));
     }
 }

@@ -130,9 +130,7 @@ fn copy_buffer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>>
     // SAFETY: `object` is a live object and the interpreter is attached.
     if unsafe { ffi::PyObject_CheckBuffer(object.as_ptr()) } == 0 {
         let name = object.get_type().name()?;
-        return Err(PyTypeError::new_err(format!(
-            "message must be str or bytes-like, not {name}"
-        )));
+        return Err(PyTypeError::new_err(format!("message must be str or bytes-like, not {name}")));
     }
     // SAFETY: as above; the result is a new reference to a `bytes`, or null with an exception set.
     unsafe {

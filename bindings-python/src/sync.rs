@@ -19,7 +19,7 @@ use pyo3::{PyTraverseError, exceptions::PyStopIteration};
 use crate::config::Config;
 use crate::inbox::Inbox;
 use crate::message::{self, Decode, Outgoing};
-use crate::{error, event};
+use crate::{error, event, shutdown};
 
 /// How long a thread waits that cannot wait on the descriptor, before it looks
 /// after signals and the send buffer.
@@ -133,6 +133,7 @@ impl SyncConnection {
         if state.turns == turns {
             drop(self.turned.wait_timeout(state, slice));
         }
+        shutdown::stay_if_over();
     }
 
     /// One wait on the descriptor and what came of it, as the driving thread.
@@ -140,7 +141,11 @@ impl SyncConnection {
         let py = slf.py();
         let this = slf.get();
         let mut interrupted = false;
-        let waited = py.detach(|| this.client.wait(left, &mut interrupted));
+        let waited = py.detach(|| {
+            let waited = this.client.wait(left, &mut interrupted);
+            shutdown::stay_if_over();
+            waited
+        });
         let outcome = match waited {
             Ok(true) => Self::drive(slf),
             Ok(false) => Ok(()),
@@ -197,6 +202,9 @@ impl SyncConnection {
 
     /// The client cannot be driven any more.
     fn fail(slf: &Bound<'_, Self>, failure: longwire::Error) -> PyResult<()> {
+        if failure.kind() == ErrorKind::Forked {
+            return Err(error::raise(slf.py(), &failure));
+        }
         let reason = String::new();
         let closed = Closed { code: 1006, reason, clean: false, error: Some(failure) };
         Self::tell(slf, &Event::Closed(&closed))
@@ -223,10 +231,7 @@ impl SyncConnection {
         Self::drive_once(slf, Some(Duration::ZERO))
     }
 
-    fn next_message(
-        slf: &Bound<'_, Self>,
-        timeout: Option<f64>,
-    ) -> PyResult<Option<Py<PyAny>>> {
+    fn next_message(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         let this = slf.get();
         if this.receiving.swap(true, Ordering::Acquire) {
@@ -253,6 +258,20 @@ impl SyncConnection {
         })
     }
 
+    /// Whether a send that failed like this is worth waiting for.
+    fn may_wait(&self, py: Python<'_>, kind: ErrorKind) -> bool {
+        let state = self.lock(py);
+        if state.driver == Some(thread::current().id()) {
+            return false;
+        }
+        match kind {
+            ErrorKind::Full => true,
+            // The end is on its way, and with it the reason.
+            ErrorKind::Closed => !state.finished && (state.closing || !state.inbox.is_full()),
+            _ => false,
+        }
+    }
+
     fn raise(slf: &Bound<'_, Self>, failure: &longwire::Error) -> PyErr {
         if failure.kind() == ErrorKind::Closed {
             error::raise_closed(slf.as_any())
@@ -274,8 +293,7 @@ impl SyncConnection {
     fn new(py: Python<'_>, config: &Config) -> PyResult<SyncConnection> {
         let config = config.inner.clone();
         let inbox = Inbox::new(config.receive_buffer);
-        let client =
-            Client::start_hosted(config).map_err(|failure| error::raise(py, &failure))?;
+        let client = Client::start_hosted(config).map_err(|failure| error::raise(py, &failure))?;
         Ok(SyncConnection {
             client,
             receiving: AtomicBool::new(false),
@@ -322,7 +340,11 @@ impl SyncConnection {
             Ok(message) => message.ok_or_else(|| PyStopIteration::new_err(())),
             Err(failure) => {
                 let class = py.import("longwire.exceptions")?.getattr("ConnectionClosedOK")?;
-                Err(if failure.matches(py, class)? { PyStopIteration::new_err(()) } else { failure })
+                Err(if failure.matches(py, class)? {
+                    PyStopIteration::new_err(())
+                } else {
+                    failure
+                })
             }
         }
     }
@@ -330,28 +352,16 @@ impl SyncConnection {
     /// Send a message, str as text and bytes-like as binary, unless text says
     /// otherwise. Waits while the send buffer is full. Any thread may send.
     #[pyo3(signature = (message, text = None))]
-    fn send(
-        slf: &Bound<'_, Self>,
-        message: &Bound<'_, PyAny>,
-        text: Option<bool>,
-    ) -> PyResult<()> {
+    fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<()> {
         let py = slf.py();
         let outgoing = Outgoing::new(message, text)?;
         let attempt = |this: &Self| match outgoing.send(py, &this.client) {
             Ok(()) => Ok(Some(())),
-            Err(failure) if failure.kind() == ErrorKind::Full => Ok(None),
+            Err(failure) if this.may_wait(py, failure.kind()) => Ok(None),
             Err(failure) => Err(Self::raise(slf, &failure)),
         };
         if attempt(slf.get())?.is_some() {
             return Self::advance(slf);
-        }
-        let me = Some(thread::current().id());
-        if slf.get().lock(py).driver == me {
-            return Err(error::raise_kind(
-                py,
-                ErrorKind::Full,
-                "the send buffer is full, and an event handler cannot wait",
-            ));
         }
         Self::wait_for(slf, None, attempt).map(drop)
     }

@@ -23,8 +23,8 @@ LIMIT = 60.0
 
 def server_binary() -> Path:
     """Find the server's binary."""
-    if path := os.environ.get("LONGWIRE_TEST_SERVER"):
-        return Path(path)
+    if given := os.environ.get("LONGWIRE_TEST_SERVER"):
+        return Path(given)
     for profile in ("release", "debug"):
         path = ROOT / "target" / profile / "longwire-test-server"
         if path.exists():

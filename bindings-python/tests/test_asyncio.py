@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import longwire
@@ -49,9 +51,7 @@ def test_kinds_of_messages(run: Run[None], server: Server) -> None:
 
 
 @pytest.mark.parametrize("message", [1, None, ["a"], {"a": 1}, 1.5])
-def test_only_str_and_bytes_like_can_be_sent(
-    run: Run[None], server: Server, message: Any
-) -> None:
+def test_only_str_and_bytes_like_can_be_sent(run: Run[None], server: Server, message: Any) -> None:
     async def main() -> None:
         async with longwire.connect(server.url("/echo")) as ws:
             with pytest.raises(TypeError, match="must be str or bytes-like, not"):
@@ -133,8 +133,8 @@ def test_many_tasks_send_while_one_receives(run: Run[None], server: Server) -> N
                     await asyncio.sleep(0)
 
             async with asyncio.TaskGroup() as group:
-                for name in range(20):
-                    group.create_task(talk(name))
+                for talker in range(20):
+                    group.create_task(talk(talker))
                 seen: dict[str, int] = {}
                 for _ in range(2000):
                     name, number = str(await ws.recv()).split()
@@ -167,10 +167,8 @@ def test_a_cancelled_recv_loses_nothing(run: Run[None], server: Server) -> None:
                 for _ in range(number % 12):
                     await asyncio.sleep(0)
                 receiving.cancel()
-                try:
+                with contextlib.suppress(asyncio.CancelledError):
                     received.append(str(await receiving))
-                except asyncio.CancelledError:
-                    pass
             while len(received) < 300:
                 received.append(str(await ws.recv()))
             assert received == [str(number) for number in range(300)]
@@ -221,8 +219,6 @@ def test_an_awaitable_serves_once(run: Run[None], server: Server) -> None:
 
 
 def test_context_variables_are_the_tasks_own(run: Run[None], server: Server) -> None:
-    from contextvars import ContextVar
-
     variable = ContextVar("variable", default="outside")
 
     async def main() -> None:
@@ -263,9 +259,7 @@ def test_ping(run: Run[None], server: Server) -> None:
     run(main())
 
 
-def test_a_pong_that_never_comes_ends_with_the_connection(
-    run: Run[None], server: Server
-) -> None:
+def test_a_pong_that_never_comes_ends_with_the_connection(run: Run[None], server: Server) -> None:
     async def main() -> None:
         options: Any = {"reconnect": False, "close_timeout": 0.05}
         ws = await longwire.connect(server.url("/stall"), **options)
@@ -411,7 +405,7 @@ def test_waiting_sends_go_in_their_order_and_can_be_cancelled(
         url = server.url("/echo")
         async with longwire.connect(url, send_buffer=1 << 16) as ws:
             block = "x" * (1 << 20)
-            sends = []
+            sends: list[asyncio.Task[None]] = []
             while not (sends and not sends[-1].done() and len(sends) > 3):
                 sends.append(asyncio.create_task(ws.send(f"{len(sends)} {block}")))
                 await asyncio.sleep(0)
@@ -429,17 +423,34 @@ def test_waiting_sends_go_in_their_order_and_can_be_cancelled(
     run(main())
 
 
-def test_a_send_that_would_have_to_wait_must_be_awaited(
-    run: Run[None], server: Server
-) -> None:
+def test_a_send_that_would_have_to_wait_must_be_awaited(run: Run[None], server: Server) -> None:
     async def main() -> None:
         options: Any = {"send_buffer": 1024, "close_timeout": 0.05}
         ws = await longwire.connect(server.url("/stall"), **options)
         with pytest.warns(RuntimeWarning, match="never awaited"):
-            while ws.buffered_amount < 1024:
-                ws.send("x" * 100_000)
-            ws.send("x" * 100_000)
+            with pytest.raises(longwire.SendBufferFull):
+                while True:
+                    ws.send_nowait("x" * 100_000)
+            unawaited = ws.send("x" * 100_000)
+            del unawaited
         await ws.close()
+
+    run(main())
+
+
+def test_another_thread_may_send(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/order")) as ws:
+
+            def talk() -> None:
+                for number in range(1000):
+                    ws.send_nowait(str(number))
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.to_thread(talk))
+                assert [await ws.recv() for _ in range(1000)] == [str(n) for n in range(1000)]
+        with pytest.raises(longwire.ConnectionClosedOK):
+            ws.send_nowait("too late")
 
     run(main())
 
@@ -483,7 +494,7 @@ def test_losses_are_repaired(run: Run[None], server: Server) -> None:
         def on_open(ws: longwire.Connection) -> None:
             nonlocal opens
             opens += 1
-            ws.send(f"subscribe {opens}")
+            ws.send_nowait(f"subscribe {opens}")
 
         async with longwire.connect(
             server.url("/drop", after=1),
@@ -507,7 +518,7 @@ def test_what_is_sent_while_down_follows_what_on_open_sends(run: Run[None]) -> N
 
         def on_open(ws: longwire.Connection) -> None:
             opened.set()
-            ws.send("first")
+            ws.send_nowait("first")
 
         with start(server_binary(), "--stdin-guard") as old:
             port = old.port()
@@ -562,9 +573,7 @@ def test_without_reconnect_a_loss_is_the_end(run: Run[None], server: Server) -> 
     run(main())
 
 
-def test_an_exception_in_on_open_fails_the_first_connect(
-    run: Run[None], server: Server
-) -> None:
+def test_an_exception_in_on_open_fails_the_first_connect(run: Run[None], server: Server) -> None:
     async def main() -> None:
         def on_open(_: longwire.Connection) -> None:
             raise KeyError("broken")

@@ -13,6 +13,7 @@ from typing import Any
 import longwire
 import pytest
 from conftest import LIMIT, Run, Server
+from longwire import sync
 
 
 def busy(seconds: float) -> None:
@@ -127,7 +128,7 @@ if child == 0:
     with longwire.sync.connect(URL) as own:
         own.send('child'); print(own.recv(), flush=True)
     del ws
-    os._exit(0)
+    sys.exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 ws.send('after'); print(ws.recv())
 ws.close()
@@ -156,8 +157,8 @@ INTERRUPT = {
 def test_a_blocking_call_can_be_interrupted(server: Server, call: str) -> None:
     text = f"""
 ws = longwire.sync.connect(URL.replace('/echo', '/stall'), close_timeout=50)
-print('ready', flush=True)
 try:
+    print('ready', flush=True)
     {call.strip()}
 except KeyboardInterrupt:
     print('interrupted', flush=True)
@@ -178,8 +179,6 @@ except KeyboardInterrupt:
 
 
 def test_a_signal_does_not_extend_a_timeout(server: Server) -> None:
-    from longwire import sync
-
     interruptions = 0
 
     def count(*_: Any) -> None:

@@ -39,6 +39,7 @@ class Record:
     """The facts that events leave behind, and the exceptions made from them."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        self.pid = os.getpid()
         self.on_open = options.get("on_open")
         self.on_down = options.get("on_down")
         self.subprotocol: str | None = None
@@ -77,7 +78,8 @@ class Record:
         """Say how it ended, or that it is about to."""
         sent = self.close_requested
         if self.closed is None:
-            return ConnectionClosedOK(None, sent)
+            cls = ConnectionClosedError if sent is None else ConnectionClosedOK
+            return cls(None, sent)
         code, reason, clean, error = self.closed
         rcvd = None if code == 1006 else Close(code, reason)
         rcvd_then_sent = None

@@ -10,10 +10,11 @@ when the loop is blocked; that thread never runs Python code.
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 from ._common import Record, State, answered, ping_payload
 from ._longwire import AsyncConnection
@@ -35,8 +36,8 @@ _KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
 class Connection(AsyncConnection):
     """A WebSocket connection that an event loop drives.
 
-    :func:`connect` makes it; all of its methods belong to the thread of that
-    event loop. It is an asynchronous iterator over the messages, which ends
+    :func:`connect` makes it; all of its methods but ``send_nowait`` belong to
+    the thread of that event loop. It is an asynchronous iterator over the messages, which ends
     when the connection is closed properly.
 
     A persistent connection (the default) that is lost is made anew. ``recv``
@@ -155,7 +156,7 @@ class Connection(AsyncConnection):
 
     def __del__(self) -> None:
         record = getattr(self, "_record", None)
-        if record is None or record.closed is not None:
+        if record is None or record.closed is not None or record.pid != os.getpid():
             return
         if record.opened and record.close_requested is None:
             warnings.warn(
@@ -239,9 +240,9 @@ class connect:
     (``reconnect=False`` for one that ends with its first loss). Only the very
     first attempt raises when it fails.
 
-    ``on_open(ws)`` is called at each new connection: what it sends precedes
-    everything that was queued while the connection was down. ``on_down(down)``
-    is called at each loss. Both are plain functions.
+    ``on_open(ws)`` is called at each new connection: what it sends, with
+    ``ws.send_nowait``, precedes everything that was queued while the connection
+    was down. ``on_down(down)`` is called at each loss. Both are plain functions.
 
     Raises:
         InvalidURI: if the URL is not a ``ws:`` or ``wss:`` URL.
@@ -253,19 +254,13 @@ class connect:
 
     """
 
-    if TYPE_CHECKING:
-
-        def __init__(self, url: str, **options: Unpack[Options]) -> None: ...
-
-    else:
-
-        def __init__(self, url: str, /, **options: object) -> None:
-            self._url = url
-            self._options = canonical(options, _KNOWN)
-
     _url: str
     _options: dict[str, Any]
     _connection: Connection
+
+    def __init__(self, url: str, **options: Unpack[Options]) -> None:
+        self._url = url
+        self._options = canonical(options, _KNOWN)
 
     async def _connect(self) -> Connection:
         connection = Connection._open(self._url, self._options)

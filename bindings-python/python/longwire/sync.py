@@ -8,6 +8,7 @@ thread. Pings are answered, and the connection is kept, while nobody waits.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from types import TracebackType
@@ -168,7 +169,7 @@ class Connection(SyncConnection):
 
     def __del__(self) -> None:
         record = getattr(self, "_record", None)
-        if record is None or record.closed is not None:
+        if record is None or record.closed is not None or record.pid != os.getpid():
             return
         if record.opened and record.close_requested is None:
             warnings.warn(
