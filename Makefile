@@ -13,6 +13,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 TEST_SERVER := target/release/longwire-test-server
 export LONGWIRE_TEST_SERVER := $(CURDIR)/$(TEST_SERVER)
+export LONGWIRE_PYTHON := $(CURDIR)/.local/venv/bin/python
 
 # The crates that are tested as crates; the bindings are tested from their
 # languages.
@@ -21,9 +22,9 @@ RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 # What `make test` runs, in this order: what fails fastest comes first.
 TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test interop bench-syscalls
 
--include ffi-c/c.mk
--include bindings-python/python.mk
--include bindings-node/node.mk
+include ffi-c/c.mk
+include bindings-python/python.mk
+include bindings-node/node.mk
 include bench/bench.mk
 
 .PHONY: help
@@ -50,7 +51,7 @@ lint: rust-lint py-lint node-types docs ## what can be checked without running a
 docs: setup rust-docs ## the documentation: links, snippets, the Rust reference
 	.local/venv/bin/python tests/docs/check.py
 
-# c-install is in c.mk.
+# The rules of the next two are in c.mk and bench.mk.
 .PHONY: install
 install: c-install ## library, headers, pkg-config and CMake files below PREFIX (/usr/local)
 
@@ -68,6 +69,12 @@ clean: ## remove everything that was built or fetched
 .local/setup.stamp: scripts/setup
 	@scripts/setup
 	@touch $@
+
+.PHONY: interop interop-examples
+interop: interop-examples py-interop node-interop
+
+interop-examples: setup rust-programs c-examples py-dev node-build node-deps
+	.local/venv/bin/python tests/interop/examples.py
 
 .PHONY: rust-lint rust-test rust-docs rust-programs
 rust-lint:

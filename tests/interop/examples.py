@@ -1,0 +1,100 @@
+"""The echo example of every language against servers nobody here wrote.
+
+Python's and Node's tests ask more of the same servers; C, C++ and Rust meet them
+here. Prints what failed, and at the end "N passed, N failed".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+INTEROP = Path("tests/interop")
+LIMIT = 30.0
+
+#: What to run, before URL and CA_FILE, and what it has to print.
+GREETING = "grüezi"
+EXAMPLES: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
+    "C": (["build/c/echo"], [GREETING], GREETING),
+    "C++": (["build/cpp/echo"], [GREETING], GREETING),
+    "Rust": (["target/release/echo"], [GREETING], GREETING),
+    "Python asyncio": ([sys.executable, "examples/python/echo.py"], [], "hello"),
+    "Python blocking": ([sys.executable, "examples/python/echo_sync.py"], [], "hello"),
+    "Node": (["node", "examples/node/echo.mjs"], [], "hello"),
+}
+
+
+@contextmanager
+def started(*command: str | Path) -> Iterator[dict[str, str]]:
+    """A server that prints a line of JSON when it is ready and ends with its stdin."""
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.communicate(timeout=LIMIT)
+
+
+def peers(stack: ExitStack) -> Iterator[tuple[str, str, list[str]]]:
+    """Name, URL and CA file of each server."""
+    ours = stack.enter_context(
+        started(os.environ.get("LONGWIRE_TEST_SERVER", "target/release/longwire-test-server"),
+                "--stdin-guard")
+    )  # fmt: skip
+    websockets = stack.enter_context(started(sys.executable, INTEROP / "websockets_server.py"))
+    ws = stack.enter_context(started("node", INTEROP / "ws_server.mjs"))
+    yield "websockets", websockets["ws"], []
+    yield "ws", ws["ws"], []
+    # Setting up names what it could not install; nginx need not be there.
+    if shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+        directory = Path(ours["ca_file"]).parent
+        for name, upstream in (("websockets", websockets["ws"]), ("ws", ws["ws"])):
+            nginx = stack.enter_context(
+                started(sys.executable, INTEROP / "nginx.py",
+                        "--upstream", upstream, "--dir", directory)
+            )  # fmt: skip
+            yield f"nginx in front of {name}", nginx["wss"], [nginx["ca_file"]]
+
+
+def complaint(language: str, url: str, ca_file: list[str]) -> str:
+    """What went wrong in one conversation; empty if nothing did."""
+    program, arguments, answer = EXAMPLES[language]
+    try:
+        run = subprocess.run(
+            [*program, url, *arguments, *ca_file],
+            cwd=ROOT, capture_output=True, text=True, timeout=LIMIT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"not done after {LIMIT:.0f} s"
+    if run.returncode != 0:
+        return f"exit code {run.returncode}\n{run.stderr.strip()}"
+    if answer not in run.stdout:
+        return f"expected {answer!r} in {run.stdout!r}"
+    return ""
+
+
+def main() -> int:
+    passed = failed = 0
+    with ExitStack() as stack:
+        for name, url, ca_file in peers(stack):
+            for language in EXAMPLES:
+                if what := complaint(language, url, ca_file):
+                    failed += 1
+                    print(f"{language} with {name}: {what}")
+                else:
+                    passed += 1
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
