@@ -48,7 +48,7 @@ test: setup ## all tests of all languages
 lint: rust-lint py-lint node-types docs ## what can be checked without running anything
 
 .PHONY: docs
-docs: setup rust-docs ## the documentation: links, snippets, the Rust reference
+docs: setup py-venv rust-docs ## the documentation: links, snippets, the Rust reference
 	.local/venv/bin/python tests/docs/check.py
 
 # The rules of the next two are in c.mk and bench.mk.
