@@ -103,6 +103,10 @@ pub(super) fn forget() {
     RUNTIME.store(ptr::null_mut(), Ordering::Release);
 }
 
+/// What was shut down: never freed, since clients may still refer to it, and
+/// kept here so that leak checkers see that somebody does.
+static RETIRED: std::sync::Mutex<Vec<&OnceCell<Shard>>> = std::sync::Mutex::new(Vec::new());
+
 /// Ends all clients of this process and stops the runtime's threads, waiting
 /// at most for `limit`.
 ///
@@ -116,7 +120,9 @@ pub fn shutdown(limit: Duration) {
         return;
     }
     // SAFETY: a published cell is never freed.
-    let Some(shard) = unsafe { &*cell }.get() else { return };
+    let cell = unsafe { &*cell };
+    lock(&RETIRED).push(cell);
+    let Some(shard) = cell.get() else { return };
     if let Some(stop) = lock(&shard.stop).take() {
         let _ = stop.send(());
         let left = deadline.saturating_duration_since(Instant::now());
