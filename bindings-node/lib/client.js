@@ -89,16 +89,31 @@ class Client extends EventEmitter {
         case 'pong':
           return this.#onPong(detail);
         case 'drain':
-          return this.emit('drain');
+          return this.#tell('drain');
         case 'close':
           return this.#onClose(detail);
       }
     };
   }
 
+  /**
+   * Emits. What a listener throws becomes an `uncaughtException` of its own, so
+   * that the messages behind this one are not lost with it.
+   */
+  #tell(name, ...details) {
+    try {
+      return this.emit(name, ...details);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+      return true;
+    }
+  }
+
   #deliver(message) {
     if (this.#inbox.empty) {
-      if (this.emit('message', message)) return;
+      if (this.#tell('message', message)) return;
       if (this.#waiting.length > 0) {
         this.#waiting.shift().resolve({ value: message, done: false });
         return;
@@ -127,7 +142,7 @@ class Client extends EventEmitter {
 
   #emitQueued() {
     while (!this.#inbox.empty && this.listenerCount('message') > 0)
-      this.emit('message', this.#take());
+      this.#tell('message', this.#take());
   }
 
   #onOpen(opened) {
@@ -136,7 +151,7 @@ class Client extends EventEmitter {
     const settle = this.#settle;
     this.#settle = null;
     settle?.resolve(this);
-    this.emit('open', { ...this.#opened });
+    this.#tell('open', { ...this.#opened });
   }
 
   #onDown({ error: failure, code, attempt, retryIn }) {
@@ -147,14 +162,14 @@ class Client extends EventEmitter {
       return;
     }
     this.#failPings(error);
-    this.emit('down', { error, code, attempt, retryIn });
+    this.#tell('down', { error, code, attempt, retryIn });
   }
 
   #onPong({ payload, roundTrip }) {
     const pings = this.#pings.get(payload);
     this.#pings.delete(payload);
     for (const ping of pings ?? []) ping.resolve(roundTrip);
-    this.emit('pong', { payload: Buffer.from(payload, 'latin1'), roundTrip });
+    this.#tell('pong', { payload: Buffer.from(payload, 'latin1'), roundTrip });
   }
 
   #onClose({ code, reason, clean, error: failure }) {
@@ -168,7 +183,7 @@ class Client extends EventEmitter {
     this.#failPings(error ?? this.#goneError());
     for (const waiting of this.#waiting.splice(0)) this.#finish(waiting);
     this.#resolveClosed(end);
-    this.emit('close', end);
+    this.#tell('close', end);
   }
 
   #goneError() {

@@ -46,7 +46,8 @@ function survived({ all, code }) {
   assert.equal(all.length, 101);
   const [word, pings, pongs] = all[100].split(' ');
   assert.equal(word, 'alive');
-  assert.ok(Number(pings) >= 4 && pings === pongs, all[100]);
+  // The latest ping may still be on its way.
+  assert.ok(Number(pongs) >= 4 && pings - pongs <= 1, all[100]);
   assert.equal(code, 1000);
 }
 

@@ -1,6 +1,7 @@
 // The persistent client: messages both ways, iteration, events, closing.
 
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { Client, LongwireError, connect } from 'longwire';
@@ -136,22 +137,33 @@ test("'once' takes one message and leaves the others to the iteration", async ()
   await ws.close();
 });
 
-test('an exception in a listener is an uncaughtException, and the next message comes', async () => {
-  const ws = await connect(`${server.ws}/echo`);
-  const [listeners, failure] = [process.listeners('uncaughtException'), new Error('on purpose')];
+test('an exception in a listener is an uncaughtException, and loses no message', async () => {
+  const ws = await connect(`${server.ws}/push?count=1000&size=12`);
+  const listeners = process.listeners('uncaughtException');
   process.removeAllListeners('uncaughtException');
-  const caught = event(process, 'uncaughtException');
-  ws.once('message', () => {
-    throw failure;
+  const caught = [];
+  process.on('uncaughtException', (error) => caught.push(error.message));
+  const got = [];
+  ws.on('message', (text) => {
+    got.push(parseInt(text, 10));
+    if (got.length % 100 === 0) throw new Error(`on purpose ${got.length}`);
   });
-  ws.send('a');
   try {
-    assert.equal(await caught, failure);
+    await within(ws.closed, 'close');
   } finally {
+    process.removeAllListeners('uncaughtException');
     for (const listener of listeners) process.on('uncaughtException', listener);
   }
-  ws.send('b');
-  assert.equal(await message(ws), 'b');
+  assert.deepEqual(got, Array.from({ length: 1000 }, (_, i) => i));
+  assert.deepEqual(caught, Array.from({ length: 10 }, (_, i) => `on purpose ${(i + 1) * 100}`));
+});
+
+test('listeners run in the asynchronous context in which connect was called', async () => {
+  const storage = new AsyncLocalStorage();
+  const ws = await storage.run('mine', () => connect(`${server.ws}/echo`));
+  const seen = new Promise((resolve) => ws.once('message', () => resolve(storage.getStore())));
+  ws.send('text');
+  assert.equal(await within(seen, 'message'), 'mine');
   await ws.close();
 });
 
