@@ -28,14 +28,14 @@ talks() {
 if command -v pkg-config >/dev/null; then
     export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
     read -ra flags <<<"$(pkg-config --cflags --libs longwire)"
-    read -ra static <<<"$(pkg-config --static --libs longwire)"
+    read -ra static <<<"$(pkg-config --static --cflags --libs longwire)"
     rpath=-Wl,-rpath,$prefix/lib
     "$CC" "$sources/c/echo.c" "${flags[@]}" -pthread "$rpath" -o "$work/c-pkg-config"
     talks "$work/c-pkg-config"
     "$CXX" -std=c++11 "$sources/cpp/echo.cpp" "${flags[@]}" -pthread "$rpath" -o "$work/cpp-pkg-config"
     talks "$work/cpp-pkg-config"
-    "$CC" "$sources/c/echo.c" "${flags[@]}" "${static[@]/#-llongwire/-l:liblongwire.a}" -pthread \
-        -Wl,--as-needed -o "$work/c-pkg-config-static"
+    # The linker would take the shared one of the two.
+    "$CC" "$sources/c/echo.c" "${static[@]/#-llongwire/-l:liblongwire.a}" -pthread -o "$work/c-pkg-config-static"
     talks "$work/c-pkg-config-static"
 else
     echo "LEFT OUT: pkg-config is not installed"

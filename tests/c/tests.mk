@@ -88,7 +88,7 @@ c-test-valgrind: $(C_TESTS)/c $(C_TESTS)/cpp11 $(C_SERVER)
 # From a copy of the prefix, since an installed library may be moved.
 C_MOVED := $(BUILD)/moved
 c-test-packages: $(C_STAGED) $(C_SERVER)
-	rm -rf $(C_MOVED) && cp -a $(C_PREFIX) $(C_MOVED)
+	rm -rf $(C_MOVED) && cp -al $(C_PREFIX) $(C_MOVED)
 	CC="$(CC)" CXX="$(CXX)" $(C_RUN) tests/c/packages.sh $(abspath $(C_MOVED))
 
 c-test-docs: $(C_STAGED)
