@@ -417,7 +417,7 @@ int32_t lw_config_set_offline(lw_config *config, uint32_t offline);
 int32_t lw_config_set_max_message_size(lw_config *config, size_t bytes);
 
 /**
- * The most fragments one message may come in. Default: 65,536.
+ * The most fragments one message may come in. Default: 131,072.
  */
 int32_t lw_config_set_max_fragments(lw_config *config, uint32_t fragments);
 

@@ -41,7 +41,7 @@ pub struct Config {
     pub offline: Offline,
     /// The largest message accepted, in bytes. Default 64 MiB.
     pub max_message_size: usize,
-    /// The most fragments one message may come in. Default 65,536.
+    /// The most fragments one message may come in. Default 131,072.
     pub max_fragments: u32,
     /// The most bytes that wait to be sent, in all; one message is always
     /// taken when nothing waits. Default 16 MiB.
@@ -66,7 +66,7 @@ impl Config {
             reconnect: Some(Reconnect::default()),
             offline: Offline::Queue,
             max_message_size: 64 << 20,
-            max_fragments: 65_536,
+            max_fragments: 131_072,
             send_buffer: 16 << 20,
             receive_buffer: 16 << 20,
         }

@@ -323,7 +323,7 @@ pub unsafe extern "C" fn lw_config_set_max_message_size(
     }
 }
 
-/// The most fragments one message may come in. Default: 65,536.
+/// The most fragments one message may come in. Default: 131,072.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_config_set_max_fragments(
     config: *mut lw_config,
