@@ -28,6 +28,8 @@ class Client extends EventEmitter {
   #limit;
   #paused = false;
   #closing = false;
+  /** The latest round trip, once there is nobody left to ask. */
+  #latency = null;
   /** What `close` reported, once it did. */
   #end = null;
   /** The error that the iteration still has to throw. */
@@ -176,6 +178,7 @@ class Client extends EventEmitter {
     const error = failure ? errorFrom(failure) : undefined;
     const end = { code, reason, clean, error };
     this.#end = end;
+    this.#latency = this.#native.roundTrip ?? null;
     this.#failure = error ?? null;
     const settle = this.#settle;
     this.#settle = null;
@@ -283,7 +286,7 @@ class Client extends EventEmitter {
   }
 
   get latency() {
-    return this.#native.roundTrip ?? null;
+    return this.#end ? this.#latency : (this.#native.roundTrip ?? null);
   }
 
   get subprotocol() {

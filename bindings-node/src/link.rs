@@ -4,7 +4,7 @@
 //! of the loop's own poll, on the loop's thread; sends go from JavaScript's
 //! thread to the socket. Nothing here takes a lock or waits.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
@@ -47,7 +47,9 @@ struct SentInTurn {
 /// A client on its loop.
 pub(crate) struct Link {
     id: u32,
-    client: Client,
+    /// Gone once the client has ended, with its descriptors: the engine may take
+    /// long to collect what JavaScript held of it.
+    client: RefCell<Option<Client>>,
     fd: RawFd,
     host: Rc<Host>,
     held: Cell<Option<Held>>,
@@ -73,7 +75,7 @@ impl Link {
         let fd = client.poll_fd().map_err(|error| Failure::new(&error))?;
         let link = Rc::new(Link {
             id,
-            client,
+            client: RefCell::new(Some(client)),
             fd,
             host: Rc::clone(host),
             held: Cell::new(None),
@@ -136,13 +138,15 @@ impl Link {
         }
         js::scoped(self.env(), || {
             let mut batch = self.host.batch.take().unwrap_or_default();
-            let outcome = self.client.drive(self.budget(), &mut |event| {
-                match event {
-                    Event::Open(_) => self.connected.set(true),
-                    Event::Down(_) => self.connected.set(false),
-                    _ => {}
-                }
-                batch.add(self, event);
+            let outcome = self.with_client(|client| {
+                client.drive(self.budget(), &mut |event| {
+                    match event {
+                        Event::Open(_) => self.connected.set(true),
+                        Event::Down(_) => self.connected.set(false),
+                        _ => {}
+                    }
+                    batch.add(self, event);
+                })
             });
             batch.deliver(self);
             self.host.batch.set(Some(batch));
@@ -151,7 +155,30 @@ impl Link {
                 Ok(Drive::Finished) => self.release(),
                 Ok(_) | Err(_) => self.rearm(),
             }
+            self.let_go();
         });
+    }
+
+    /// Runs `work` with the client; an error once it has ended.
+    fn with_client<R>(
+        &self,
+        work: impl FnOnce(&Client) -> longwire::Result<R>,
+    ) -> longwire::Result<R> {
+        match &*self.client.borrow() {
+            Some(client) => work(client),
+            None => Err(Error::new(ErrorKind::Closed, "the connection is closed")),
+        }
+    }
+
+    /// Drops the client if it has ended, nobody is using it, and nobody watches
+    /// its descriptor.
+    fn let_go(&self) {
+        if self.held.get().is_none()
+            && self.poll.get().is_none()
+            && let Ok(mut client) = self.client.try_borrow_mut()
+        {
+            *client = None;
+        }
     }
 
     /// Without libuv, microtasks run only after the whole wake. `open` gets a
@@ -201,7 +228,8 @@ impl Link {
     }
 
     fn send(self: &Rc<Self>, kind: MessageKind, payload: &[u8]) -> longwire::Result<()> {
-        let held_back = self.client.send_in_turn(kind, payload)? == Sent::Deferred;
+        let sent = self.with_client(|client| client.send_in_turn(kind, payload))?;
+        let held_back = sent == Sent::Deferred;
         if !self.owes.replace(true) {
             self.host.owe(self, held_back);
         } else if held_back && !self.held_back.get() {
@@ -219,10 +247,14 @@ impl Link {
         Ok(())
     }
 
+    fn buffered(&self) -> usize {
+        self.client.borrow().as_ref().map_or(0, Client::buffered_amount)
+    }
+
     /// What the WHATWG interface calls `bufferedAmount`: the bytes of messages
     /// not yet transmitted, those of the current turn always among them.
     fn queued(&self) -> usize {
-        let backlog = self.client.buffered_amount();
+        let backlog = self.buffered();
         let sent = self.sent.get();
         if sent.turn == self.host.turn() {
             backlog.saturating_sub(sent.frames) + sent.messages
@@ -235,7 +267,9 @@ impl Link {
     pub(crate) fn flush(&self) {
         self.owes.set(false);
         self.held_back.set(false);
-        self.client.flush();
+        if let Some(client) = &*self.client.borrow() {
+            client.flush();
+        }
     }
 
     /// No event comes any more, and the loop is not kept alive.
@@ -244,8 +278,11 @@ impl Link {
             return self.unwatch();
         };
         self.host.forget(self.id);
-        self.client.release();
+        if let Some(client) = &*self.client.borrow() {
+            client.release();
+        }
         self.unwatch();
+        self.let_go();
         let env = self.env();
         // SAFETY: made in `start`, and deleted once, as `held` was taken.
         unsafe {
@@ -489,12 +526,13 @@ impl NativeClient {
 
     #[napi]
     pub fn ping(&self, payload: &[u8]) -> Option<Failure> {
-        failed(self.link.client.ping(payload))
+        failed(self.link.with_client(|client| client.ping(payload)))
     }
 
     #[napi]
     pub fn close(&self, code: u16, reason: Option<String>) -> Option<Failure> {
-        failed(self.link.client.close(code, &reason.unwrap_or_default()))
+        let reason = reason.unwrap_or_default();
+        failed(self.link.with_client(|client| client.close(code, &reason)))
     }
 
     /// Stops or resumes the delivery of events.
@@ -518,13 +556,12 @@ impl NativeClient {
     /// The number of the core's `State`.
     #[napi(getter)]
     pub fn state(&self) -> u8 {
-        let state: State = self.link.client.state();
-        state as u8
+        self.link.client.borrow().as_ref().map_or(State::Closed, Client::state) as u8
     }
 
     #[napi(getter)]
     pub fn buffered_amount(&self) -> f64 {
-        self.link.client.buffered_amount() as f64
+        self.link.buffered() as f64
     }
 
     /// The same as the WHATWG interface counts it.
@@ -536,6 +573,6 @@ impl NativeClient {
     /// Milliseconds.
     #[napi(getter)]
     pub fn round_trip(&self) -> Option<f64> {
-        self.link.client.round_trip().map(|time| time.as_secs_f64() * 1000.0)
+        self.link.client.borrow().as_ref()?.round_trip().map(|time| time.as_secs_f64() * 1000.0)
     }
 }
