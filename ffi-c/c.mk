@@ -48,25 +48,27 @@ c-lib: $(C_SHARED) $(C_STATIC) ## the C library, shared and static, in build/lib
 # What Rust's standard library needs of the system, as rustc tells it.
 $(C_SYSTEM_LIBS):
 	@mkdir -p $(@D)
-	echo | rustc --crate-name empty --crate-type staticlib --out-dir $(@D) \
-	    --print native-static-libs=$(abspath $@) -
-	rm -f $(@D)/libempty.a
+	@echo | rustc --crate-name empty --crate-type staticlib --out-dir $(@D) \
+	    --print native-static-libs=$(abspath $@) - 2>/dev/null
+	@rm -f $(@D)/libempty.a
 
 # A cdylib would export what it likes. Linked like this the library has
 # versioned lw_* symbols and no others, and stays loaded: threads of ours and
-# destructors of thread-local values outlive a dlclose.
+# destructors of thread-local values outlive a dlclose. Names stay for backtraces,
+# line numbers (two thirds of the size) do not.
 $(C_SHARED): $(C_ARCHIVE) $(C_SYSTEM_LIBS) ffi-c/longwire.map
 	@mkdir -p $(@D)
-	$(CC) -shared -o $@ -Wl,--whole-archive $(C_ARCHIVE) -Wl,--no-whole-archive \
+	@echo linking $@
+	@$(CC) -shared -o $@ -Wl,--whole-archive $(C_ARCHIVE) -Wl,--no-whole-archive \
 	    -Wl,--version-script=ffi-c/longwire.map -Wl,-soname,liblongwire.so.$(C_SOVERSION) \
-	    -Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,defs -Wl,-z,relro -Wl,-z,now \
+	    -Wl,--gc-sections -Wl,--strip-debug -Wl,-z,nodelete -Wl,-z,defs -Wl,-z,relro -Wl,-z,now \
 	    -Wl,--as-needed $$(cat $(C_SYSTEM_LIBS))
-	ln -sf $(@F) $(BUILD)/lib/liblongwire.so.$(C_SOVERSION)
-	ln -sf liblongwire.so.$(C_SOVERSION) $(BUILD)/lib/liblongwire.so
+	@ln -sf $(@F) $(BUILD)/lib/liblongwire.so.$(C_SOVERSION)
+	@ln -sf liblongwire.so.$(C_SOVERSION) $(BUILD)/lib/liblongwire.so
 
 $(C_STATIC): $(C_ARCHIVE)
 	@mkdir -p $(@D)
-	cp $(C_ARCHIVE) $@
+	@strip --strip-debug -o $@ $(C_ARCHIVE)
 
 # --- Installing ---------------------------------------------------------------
 
@@ -77,23 +79,24 @@ c_fill = sed -e 's|@VERSION@|$(C_VERSION)|g' -e 's|@SOVERSION@|$(C_SOVERSION)|g'
 
 .PHONY: c-install
 c-install: c-lib ## install library and headers (PREFIX=/usr/local, DESTDIR=)
-	install -d $(c_include_dir) $(c_lib_dir)/pkgconfig $(c_lib_dir)/cmake/longwire
-	install -m 644 include/longwire.h include/longwire.hpp $(c_include_dir)
-	install -m 755 $(C_SHARED) $(c_lib_dir)
-	install -m 644 $(C_STATIC) $(c_lib_dir)
-	ln -sf liblongwire.so.$(C_VERSION) $(c_lib_dir)/liblongwire.so.$(C_SOVERSION)
-	ln -sf liblongwire.so.$(C_SOVERSION) $(c_lib_dir)/liblongwire.so
-	$(call c_fill,$$(cat $(C_SYSTEM_LIBS))) ffi-c/packaging/longwire.pc.in \
+	@install -d $(c_include_dir) $(c_lib_dir)/pkgconfig $(c_lib_dir)/cmake/longwire
+	@install -m 644 include/longwire.h include/longwire.hpp $(c_include_dir)
+	@install -m 755 $(C_SHARED) $(c_lib_dir)
+	@install -m 644 $(C_STATIC) $(c_lib_dir)
+	@ln -sf liblongwire.so.$(C_VERSION) $(c_lib_dir)/liblongwire.so.$(C_SOVERSION)
+	@ln -sf liblongwire.so.$(C_SOVERSION) $(c_lib_dir)/liblongwire.so
+	@$(call c_fill,$$(cat $(C_SYSTEM_LIBS))) ffi-c/packaging/longwire.pc.in \
 	    >$(c_lib_dir)/pkgconfig/longwire.pc
-	for file in longwire-config longwire-config-version; do \
+	@for file in longwire-config longwire-config-version; do \
 	    $(call c_fill,$$(tr ' ' ';' <$(C_SYSTEM_LIBS))) ffi-c/packaging/$$file.cmake.in \
 	        >$(c_lib_dir)/cmake/longwire/$$file.cmake; \
 	done
+	@echo installed in $(DESTDIR)$(PREFIX)
 
 $(C_STAGED): $(C_SHARED) $(C_STATIC) include/longwire.h include/longwire.hpp \
     $(wildcard ffi-c/packaging/*)
-	$(MAKE) --no-print-directory -f ffi-c/c.mk c-install DESTDIR= PREFIX=$(abspath $(C_PREFIX))
-	touch $@
+	@$(MAKE) --no-print-directory -f ffi-c/c.mk c-install DESTDIR= PREFIX=$(abspath $(C_PREFIX))
+	@touch $@
 
 # --- The header ---------------------------------------------------------------
 

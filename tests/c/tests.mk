@@ -13,11 +13,11 @@ c-test: c-header-check c-test-standards c-test-symbols c-test-plain c-test-cpp c
 # --- The header, in every standard --------------------------------------------
 
 c-test-standards: $(C_STAGED)
-	for standard in c99 c11 c17; do \
+	@for standard in c99 c11 c17; do \
 	    $(CC) -std=$$standard $(C_TEST_FLAGS) -fsyntax-only -x c $(C_PREFIX)/include/longwire.h; \
 	    $(CC) -std=$$standard $(C_TEST_FLAGS) -fsyntax-only $(C_TEST_SOURCES); \
 	done
-	for standard in c++11 c++14 c++17 c++20; do \
+	@for standard in c++11 c++14 c++17 c++20; do \
 	    $(CXX) -std=$$standard $(C_TEST_FLAGS) -fsyntax-only -x c++ $(C_TEST_SOURCES) \
 	        tests/c/wrapper.cpp; \
 	done
@@ -39,26 +39,30 @@ c-test-symbols: $(C_SHARED)
 # --- The test programs --------------------------------------------------------
 
 $(C_TESTS)/c: $(C_TEST_SOURCES) tests/c/harness.h $(C_STAGED)
+	@echo compiling $@
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(C_TEST_FLAGS) $(C_TEST_SOURCES) -o $@ $(C_LINK)
+	@$(CC) -std=c99 $(C_TEST_FLAGS) $(C_TEST_SOURCES) -o $@ $(C_LINK)
 
 # The wrapper with the harness as C++.
 C_WRAPPER := -x c++ tests/c/harness.c tests/c/wrapper.cpp -x none
 $(C_TESTS)/cpp11 $(C_TESTS)/cpp20: $(C_TESTS)/cpp%: tests/c/wrapper.cpp tests/c/harness.c \
     tests/c/harness.h $(C_STAGED)
+	@echo compiling $@
 	@mkdir -p $(@D)
-	$(CXX) -std=c++$* $(C_TEST_FLAGS) $(C_WRAPPER) -o $@ $(C_LINK)
+	@$(CXX) -std=c++$* $(C_TEST_FLAGS) $(C_WRAPPER) -o $@ $(C_LINK)
 
 # AddressSanitizer sees into the library when it is linked statically.
 C_ASAN := -fsanitize=address,undefined -fno-omit-frame-pointer
 $(C_TESTS)/c-asan: $(C_TEST_SOURCES) tests/c/harness.h $(C_STAGED)
+	@echo compiling $@
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(C_TEST_FLAGS) $(C_ASAN) $(C_TEST_SOURCES) -o $@ $(C_STATIC) \
+	@$(CC) -std=c11 $(C_TEST_FLAGS) $(C_ASAN) $(C_TEST_SOURCES) -o $@ $(C_STATIC) \
 	    $$(cat $(C_SYSTEM_LIBS))
 
 $(C_TESTS)/cpp-asan: tests/c/wrapper.cpp tests/c/harness.c tests/c/harness.h $(C_STAGED)
+	@echo compiling $@
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(C_TEST_FLAGS) $(C_ASAN) $(C_WRAPPER) -o $@ $(C_STATIC) \
+	@$(CXX) -std=c++17 $(C_TEST_FLAGS) $(C_ASAN) $(C_WRAPPER) -o $@ $(C_STATIC) \
 	    $$(cat $(C_SYSTEM_LIBS))
 
 c-test-plain: $(C_TESTS)/c $(C_SERVER)
@@ -88,9 +92,9 @@ c-test-valgrind: $(C_TESTS)/c $(C_TESTS)/cpp11 $(C_SERVER)
 # From a copy of the prefix, since an installed library may be moved.
 C_MOVED := $(BUILD)/moved
 c-test-packages: $(C_STAGED) $(C_SERVER)
-	rm -rf $(C_MOVED) && cp -al $(C_PREFIX) $(C_MOVED)
-	CC="$(CC)" CXX="$(CXX)" $(C_RUN) tests/c/packages.sh $(abspath $(C_MOVED))
+	@rm -rf $(C_MOVED) && cp -al $(C_PREFIX) $(C_MOVED)
+	@CC="$(CC)" CXX="$(CXX)" $(C_RUN) tests/c/packages.sh $(abspath $(C_MOVED))
 
 c-test-docs: $(C_STAGED)
-	tests/c/doc_snippets.py "$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L $(C_WARNINGS) \
+	@tests/c/doc_snippets.py "$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L $(C_WARNINGS) \
 	    -I$(C_PREFIX)/include" README.md docs/*.md
