@@ -319,9 +319,14 @@ impl Drop for Send {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if matches!(state, SendState::Fresh) {
             Python::attach(|py| {
+                // The object may be dropped while an exception is on its way up.
+                let passing = PyErr::take(py);
                 let category = py.get_type::<PyRuntimeWarning>();
                 if let Err(failure) = PyErr::warn(py, &category, UNAWAITED, 1) {
                     failure.write_unraisable(py, None);
+                }
+                if let Some(passing) = passing {
+                    passing.restore(py);
                 }
             });
         }

@@ -179,15 +179,18 @@ impl Driver {
         Ok(message)
     }
 
-    /// Whether a task waits for the next message.
+    /// Whether a task waits for the next message. One that was cancelled does
+    /// not, even if it has not been told yet.
     pub(crate) fn has_receiver(&self, py: Python<'_>) -> bool {
-        self.lock(py).receiver.is_some()
+        let receiver = self.lock(py).receiver.as_ref().map(|receiver| receiver.clone_ref(py));
+        receiver.is_some_and(|receiver| !receiver.get().done(py))
     }
 
     /// A waiter for the next message.
     pub(crate) fn receive(&self, py: Python<'_>) -> PyResult<Py<Waiter>> {
         let waiter = Waiter::new(py, &self.event_loop)?;
-        self.lock(py).receiver = Some(waiter.clone_ref(py));
+        let before = self.lock(py).receiver.replace(waiter.clone_ref(py));
+        drop(before);
         Ok(waiter)
     }
 

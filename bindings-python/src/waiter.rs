@@ -161,7 +161,7 @@ impl Waiter {
         matches!(self.lock(py).outcome, Outcome::Cancelled(_))
     }
 
-    fn done(&self, py: Python<'_>) -> bool {
+    pub(crate) fn done(&self, py: Python<'_>) -> bool {
         !matches!(self.lock(py).outcome, Outcome::Pending)
     }
 

@@ -193,6 +193,21 @@ def test_a_recv_that_timed_out_loses_nothing(run: Run[None], server: Server) -> 
     run(main())
 
 
+def test_a_cancelled_recv_makes_way_at_once(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/echo")) as ws:
+            first = asyncio.create_task(ws.recv())
+            await asyncio.sleep(0)
+            first.cancel()
+            second = ws.recv()
+            await ws.send("for the second")
+            assert await second == "for the second"
+            with pytest.raises(asyncio.CancelledError):
+                await first
+
+    run(main())
+
+
 def test_two_tasks_cannot_receive_at_once(run: Run[None], server: Server) -> None:
     async def main() -> None:
         async with longwire.connect(server.url("/echo")) as ws:

@@ -86,10 +86,12 @@ asyncio.run(main())
 """,
     "in a daemon thread": """
 ws = longwire.sync.connect(URL)
+ready = threading.Event()
 def wait():
-    print('a', flush=True)
+    ready.set()
     ws.recv()
 threading.Thread(target=wait, daemon=True).start()
+ready.wait(); print('a')
 """,
     "in a cycle": """
 ws = longwire.sync.connect(URL); ws.me = ws; print('a')
