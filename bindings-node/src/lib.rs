@@ -10,6 +10,7 @@
 //! - [`uv`], [`watcher`]: how a loop learns that a client has something to
 //!   fetch, through libuv or without it
 //! - [`link`]: one client on its loop
+//! - [`send`](mod@send): from JavaScript to the socket
 //! - [`batch`]: messages and events on their way to JavaScript
 //! - [`convert`]: options, events and errors as JavaScript objects
 //! - [`js`]: the few calls of Node-API that generated code does not cover
@@ -20,6 +21,7 @@ mod convert;
 mod host;
 mod js;
 mod link;
+mod send;
 mod uv;
 mod watcher;
 

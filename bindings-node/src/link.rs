@@ -1,4 +1,4 @@
-//! One client on its loop: waking, fetching, sending, ending.
+//! One client on its loop: waking, fetching, ending.
 //!
 //! Messages are fetched, decoded and handed to JavaScript inside the callback
 //! of the loop's own poll, on the loop's thread; sends go from JavaScript's
@@ -7,24 +7,24 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 
 use longwire::{Client, Drive, Error, ErrorKind, Event, MessageKind, Sent, State};
-use napi::bindgen_prelude::{ToNapiValue, Unknown};
+use napi::bindgen_prelude::Unknown;
 use napi::sys;
 use napi_derive::napi;
 
 use crate::convert::Failure;
 use crate::host::{Host, Waking, uv_failure};
 use crate::js;
+use crate::send::sender;
 use crate::uv::{self, Uv};
 use crate::watcher::{Wake, Watcher};
 
 /// Events in one wake; then other connections have their turn.
 const BUDGET: usize = 4096;
-/// The text buffer; what is longer is measured first.
-const TEXT: usize = 16 * 1024;
 
 /// What a client holds of JavaScript, from start to end.
 #[derive(Clone, Copy)]
@@ -159,13 +159,16 @@ impl Link {
         });
     }
 
-    /// Runs `work` with the client; an error once it has ended.
+    /// Runs `work` with the client; an error once it has ended. No panic passes
+    /// on to the engine; the core ends a client in which one happened.
     fn with_client<R>(
         &self,
         work: impl FnOnce(&Client) -> longwire::Result<R>,
     ) -> longwire::Result<R> {
         match &*self.client.borrow() {
-            Some(client) => work(client),
+            Some(client) => catch_unwind(AssertUnwindSafe(|| work(client))).unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Panic, "a defect in longwire: a panic was caught"))
+            }),
             None => Err(Error::new(ErrorKind::Closed, "the connection is closed")),
         }
     }
@@ -227,7 +230,7 @@ impl Link {
         self.call(|held| held.event, arguments);
     }
 
-    fn send(self: &Rc<Self>, kind: MessageKind, payload: &[u8]) -> longwire::Result<()> {
+    pub(crate) fn send(self: &Rc<Self>, kind: MessageKind, payload: &[u8]) -> longwire::Result<()> {
         let sent = self.with_client(|client| client.send_in_turn(kind, payload))?;
         let held_back = sent == Sent::Deferred;
         if !self.owes.replace(true) {
@@ -267,9 +270,11 @@ impl Link {
     pub(crate) fn flush(&self) {
         self.owes.set(false);
         self.held_back.set(false);
-        if let Some(client) = &*self.client.borrow() {
+        // Nothing to flush is left of a client that has ended.
+        let _ = self.with_client(|client| {
             client.flush();
-        }
+            Ok(())
+        });
     }
 
     /// No event comes any more, and the loop is not kept alive.
@@ -374,109 +379,6 @@ unsafe extern "C" fn on_poll_closed(raw: *mut c_void) {
     link.host.handle_closed();
 }
 
-/// `send(data)`, written by hand because it is the one call that counts.
-/// `undefined`, or the failure.
-unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut count = 1;
-    let mut argument = ptr::null_mut();
-    let mut data = ptr::null_mut();
-    let mut kind = 0;
-    // SAFETY: `data` is the link that the function owns a count of.
-    let link = unsafe {
-        sys::napi_get_cb_info(
-            env,
-            info,
-            &raw mut count,
-            &raw mut argument,
-            ptr::null_mut(),
-            &raw mut data,
-        );
-        sys::napi_typeof(env, argument, &raw mut kind);
-        std::mem::ManuallyDrop::new(Rc::from_raw(data.cast_const().cast::<Link>()))
-    };
-    let sent = if kind == sys::ValueType::napi_string {
-        send_text(&link, argument)
-    } else {
-        send_binary(&link, argument)
-    };
-    match sent {
-        Ok(()) => ptr::null_mut(),
-        // SAFETY: on the environment's thread, in the scope of this call.
-        Err(error) => unsafe {
-            Failure::to_napi_value(env, Failure::new(&error)).unwrap_or(ptr::null_mut())
-        },
-    }
-}
-
-fn send_text(link: &Rc<Link>, text: sys::napi_value) -> longwire::Result<()> {
-    let env = link.env();
-    let mut buffer = link.host.text.borrow_mut();
-    buffer.resize(TEXT, 0);
-    let mut length = 0;
-    // SAFETY: Node-API writes at most as many bytes as it is told of.
-    unsafe {
-        sys::napi_get_value_string_utf8(
-            env,
-            text,
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            &raw mut length,
-        );
-    }
-    // A full buffer may lack the last character and the rest.
-    if length + 4 < TEXT {
-        return link.send(MessageKind::Text, &buffer[..length]);
-    }
-    // SAFETY: without a buffer the length is counted, which then fits.
-    let long = unsafe {
-        sys::napi_get_value_string_utf8(env, text, ptr::null_mut(), 0, &raw mut length);
-        let mut long = vec![0_u8; length + 1];
-        sys::napi_get_value_string_utf8(
-            env,
-            text,
-            long.as_mut_ptr().cast(),
-            long.len(),
-            &raw mut length,
-        );
-        long.truncate(length);
-        long
-    };
-    link.send(MessageKind::Text, &long)
-}
-
-fn send_binary(link: &Rc<Link>, view: sys::napi_value) -> longwire::Result<()> {
-    let mut data = ptr::null_mut();
-    let mut length = 0;
-    // SAFETY: the pointer is used before JavaScript runs again.
-    let status = unsafe {
-        sys::napi_get_typedarray_info(
-            link.env(),
-            view,
-            ptr::null_mut(),
-            &raw mut length,
-            &raw mut data,
-            ptr::null_mut(),
-            ptr::null_mut(),
-        )
-    };
-    if status != js::OK {
-        return Err(Error::new(ErrorKind::Invalid, "send takes a string or a Uint8Array"));
-    }
-    if length == 0 {
-        return link.send(MessageKind::Binary, &[]);
-    }
-    // SAFETY: `lib/` passes only a `Uint8Array` that no other thread shares, so
-    // `length` is in bytes and nobody writes to them during the call.
-    link.send(MessageKind::Binary, unsafe {
-        std::slice::from_raw_parts(data.cast_const().cast::<u8>(), length)
-    })
-}
-
-unsafe extern "C" fn drop_link(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: takes over the count that the function owned.
-    drop(unsafe { Rc::from_raw(data.cast_const().cast::<Link>()) });
-}
-
 /// A client as `lib/` holds it.
 #[napi]
 pub struct NativeClient {
@@ -498,30 +400,9 @@ impl NativeClient {
     /// The function that sends: `(string | Uint8Array) => undefined | Failure`.
     #[napi]
     pub fn sender(&self) -> napi::Result<Unknown<'_>> {
-        let env = self.link.env();
-        let mut function = ptr::null_mut();
-        let data = Rc::into_raw(Rc::clone(&self.link)).cast_mut().cast();
-        // SAFETY: the function owns the count that `data` carries, and its
-        // finalizer gives it back.
-        unsafe {
-            napi::check_status!(sys::napi_create_function(
-                env,
-                ptr::null(),
-                0,
-                Some(send),
-                data,
-                &raw mut function,
-            ))?;
-            napi::check_status!(sys::napi_add_finalizer(
-                env,
-                function,
-                data,
-                Some(drop_link),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            ))?;
-            Ok(Unknown::from_raw_unchecked(env, function))
-        }
+        let function = sender(&self.link)?;
+        // SAFETY: a value of this environment that was just made.
+        Ok(unsafe { Unknown::from_raw_unchecked(self.link.env(), function) })
     }
 
     #[napi]

@@ -25,7 +25,7 @@ async function fails(url, options) {
   return assert.fail('it connected');
 }
 
-test('the table of errors is the core’s, in the declarations too', () => {
+test('the table of errors is the core’s, in the declarations and in the docs too', () => {
   const { errorKinds } = createRequire(import.meta.url)('../lib/native.js');
   const expected = Object.fromEntries(errorKinds.map((row) => [`LW_${row.symbol}`, row.number]));
   assert.ok(errorKinds.length >= 22);
@@ -33,6 +33,10 @@ test('the table of errors is the core’s, in the declarations too', () => {
   const declarations = readFileSync(new URL('../index.d.ts', import.meta.url), 'utf8');
   const declared = declarations.match(/'LW_E[A-Z0-9]+'/g).map((quoted) => quoted.slice(1, -1));
   assert.deepEqual([...new Set(declared)].sort(), Object.keys(expected).sort());
+  const page = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8');
+  const rows = page.matchAll(/^\| (-\d+) \| `(LW_E[A-Z0-9]+)`/gm);
+  const documented = Array.from(rows, ([, number, code]) => [code, Number(number)]);
+  assert.deepEqual(Object.fromEntries(documented), expected);
 });
 
 for (const url of ['', 'x', 'http://localhost', 'ws://', 'ws:///path', 'ws://host:99999', '//h'])
