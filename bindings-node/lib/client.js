@@ -258,7 +258,7 @@ class Client extends EventEmitter {
   }
 
   close(code = 1000, reason = '') {
-    if (!Number.isInteger(code) || code < 0 || code > 0xffff)
+    if (!Number.isInteger(code) || code < 1000 || code > 4999)
       throw invalid(`close: expected a code from 1000 to 4999, got ${String(code)}`);
     if (typeof reason !== 'string')
       throw invalid(`close: expected the reason as a string, got ${typeof reason}`);

@@ -100,7 +100,8 @@ class WebSocket extends EventTarget {
   /** Messages behind a Blob whose bytes are being read, the Blob first. */
   #behindBlob = [];
   #closeBehindBlob = null;
-  #full = false;
+  /** The end to come is an error: the send buffer was full, or a Blob could not be read. */
+  #failing = false;
   #handlers = { open: null, message: null, error: null, close: null };
 
   constructor(url, protocols = [], options = {}) {
@@ -173,7 +174,7 @@ class WebSocket extends EventTarget {
     const failed = this.#readyState === CONNECTING || !(error === undefined || ENDS.has(error.kind));
     this.#queuedAtEnd = this.#native.queued;
     this.#readyState = CLOSED;
-    if (failed || this.#full) {
+    if (failed || this.#failing) {
       const event = new Event('error');
       if (error !== undefined) {
         event.error = errorFrom(error);
@@ -189,7 +190,7 @@ class WebSocket extends EventTarget {
     if (failure === undefined) return;
     this.#unsendable += typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
     if (failure !== null && failure.kind === errorCodes.LW_EFULL) {
-      this.#full = true;
+      this.#failing = true;
       this.#startClosing(NO_CODE, '');
     }
   }
@@ -199,10 +200,17 @@ class WebSocket extends EventTarget {
     while (this.#behindBlob.length > 0 && !(this.#behindBlob[0] instanceof Blob))
       this.#sendNow(this.#behindBlob.shift());
     if (this.#behindBlob.length > 0) {
-      this.#behindBlob[0].arrayBuffer().then((bytes) => {
-        this.#behindBlob[0] = new Uint8Array(bytes);
-        this.#sendBehindBlob();
-      });
+      this.#behindBlob[0].arrayBuffer().then(
+        (bytes) => {
+          this.#behindBlob[0] = new Uint8Array(bytes);
+          this.#sendBehindBlob();
+        },
+        () => {
+          this.#behindBlob = [];
+          this.#failing = true;
+          this.#startClosing(NO_CODE, '');
+        },
+      );
     } else if (this.#closeBehindBlob) {
       this.#native.close(...this.#closeBehindBlob);
     }

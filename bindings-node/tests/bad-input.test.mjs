@@ -94,7 +94,7 @@ test('arguments that are not what the methods take', async () => {
   for (const data of [undefined, null, 5, {}, [1], Symbol('s')])
     assert.throws(() => ws.send(data), { code: 'LW_EINVAL' });
   assert.throws(() => ws.ping('x'.repeat(126)), { code: 'LW_EINVAL' });
-  for (const code of [1, 999, 1004, 1005, 1006, 1015, 2999, 5000, -1, 70_000, 1.5, '1000'])
+  for (const code of [0, 1, 999, 1004, 1005, 1006, 1015, 2999, 5000, -1, 70_000, 1.5, '1000'])
     assert.throws(() => ws.close(code), { code: 'LW_EINVAL' }, String(code));
   assert.throws(() => ws.close(1000, 'x'.repeat(124)), { code: 'LW_EINVAL' });
   assert.throws(() => ws.close(1000, 5), { code: 'LW_EINVAL' });

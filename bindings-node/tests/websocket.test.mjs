@@ -1,6 +1,9 @@
 // The WHATWG interface: construction, events, sending, closing.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, openAsBlob, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { CloseEvent, LongwireError, WebSocket } from 'longwire';
 import { WebSocketServer } from 'ws';
@@ -164,6 +167,23 @@ test('close waits for a Blob', async () => {
   assert.equal(ws.readyState, 2);
   assert.deepEqual(await within(promise, 'end at the peer'), ['the message', 1000]);
   peer.close();
+});
+
+test('a Blob that cannot be read any more fails the connection', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'longwire-blob-'));
+  try {
+    const file = join(directory, 'changing');
+    writeFileSync(file, 'before');
+    const blob = await openAsBlob(file);
+    writeFileSync(file, 'something else');
+    const ws = await open();
+    const events = record(ws);
+    ws.send(blob);
+    ws.send('behind it');
+    assert.deepEqual((await events).map(({ type }) => type), ['error', 'close']);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test('what is neither text nor bytes is sent as its string', async () => {
