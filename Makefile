@@ -20,12 +20,15 @@ export LONGWIRE_PYTHON := $(CURDIR)/.local/venv/bin/python
 RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 
 # What `make test` runs, in this order: what fails fastest comes first.
-TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test interop bench-syscalls
+TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test interop bench-syscalls demo
 
 include ffi-c/c.mk
 include bindings-python/python.mk
 include bindings-node/node.mk
 include bench/bench.mk
+
+# Checked like the package: the programs that are no part of it.
+PY_CHECKED += examples/demo tests/docs tests/interop
 
 .PHONY: help
 help: ## list what there is to type

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +80,9 @@ def free_ports() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def server(port: int, tls_port: int, directory: str):
+async def server(
+    port: int, tls_port: int, directory: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, str]]]:
     """The server's process and its JSON line; the process is gone afterwards."""
     process = await asyncio.create_subprocess_exec(
         SERVER,
@@ -124,8 +126,7 @@ async def take_part(participant: Participant, url: str, ca_file: str) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode != 0:
-        code = process.returncode
+    if code := process.returncode:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         last = err.decode(errors="replace").strip()
         participant.complaint = f"{how}\n{last}" if last else how
@@ -175,7 +176,7 @@ async def everybody_heard(
     hearing.cancel()
     await asyncio.gather(hearing, return_exceptions=True)
     silent = f"not heard by then: {', '.join(sorted(missing))}"
-    for participant, client in zip(participants, clients):
+    for participant, client in zip(participants, clients, strict=True):
         if client.done():
             why = participant.complaint or "done before the server was killed"
             raise DemoFailed(f"{participant.name}: {why}; {silent}")
@@ -229,10 +230,10 @@ def table(participants: Sequence[Participant], colour: bool) -> Iterator[str]:
         rows.append([
             participant.language,
             participant.scheme + "://",
-            str(report.get("sent", "–")),
-            str(report.get("received", "–")),
-            f"{trip:.0f} µs" if isinstance(trip, int | float) else "–",
-            str(report.get("reconnects", "–")),
+            str(report.get("sent", "-")),
+            str(report.get("received", "-")),
+            f"{trip:.0f} µs" if isinstance(trip, int | float) else "-",
+            str(report.get("reconnects", "-")),
             "failed" if participant.complaint else "ok",
         ])  # fmt: skip
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
@@ -240,17 +241,17 @@ def table(participants: Sequence[Participant], colour: bool) -> Iterator[str]:
     def line(row: Sequence[str], edge: str = "│") -> str:
         cells = (
             cell.ljust(width) if column in (0, 1, 6) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths))
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         return f"  {edge} " + "   ".join(cells) + f" {edge}"
 
     rule = "─" * (sum(widths) + 3 * (len(widths) - 1) + 2)
     yield f"  ╭{rule}╮"
     yield paint("1", line(header))
-    for position, (participant, row) in enumerate(zip(participants, rows)):
+    for position, (participant, row) in enumerate(zip(participants, rows, strict=True)):
         if position % 2 == 0:
             yield f"  ├{rule}┤"
-        # The verdict is painted after it has been set, or its escape sequences would count as width.
+        # Painted only now, or its escape sequences would count as width.
         verdict = paint("31" if participant.complaint else "32", row[6])
         before, _, after = line(row).rpartition(row[6])
         yield before + verdict + after
@@ -285,8 +286,8 @@ def main() -> int:
         for key in ("sent", "received")
     )
     say(f"""
-  {sent} messages said and {received} heard by {len(participants)} clients on one engine; the server was
-  killed in mid-conversation, and every client came back by itself.""")
+  {sent} messages said and {received} heard by {len(participants)} clients on one engine;
+  the server was killed in mid-conversation, and every client came back by itself.""")
     return 0
 
 

@@ -60,7 +60,9 @@ def python_is_valid(snippet: str) -> str:
 
 def accepted_by(*command: str) -> Callable[[str], str]:
     def check(snippet: str) -> str:
-        run = subprocess.run(command, input=snippet, capture_output=True, cwd=ROOT, text=True)
+        run = subprocess.run(
+            command, input=snippet, capture_output=True, cwd=ROOT, text=True, check=False
+        )
         return run.stderr if run.returncode else ""
 
     return check
@@ -85,7 +87,7 @@ def bad_snippets(page: Path) -> Iterator[str]:
 
 
 def unlike_the_table() -> Iterator[str]:
-    """Where docs/errors.md and what the languages define differ. A Rust test compares it with the core."""
+    """Where docs/errors.md and the languages differ. A Rust test compares it with the core."""
     row = re.compile(r"^\| (-\d+) \| `(LW_E\w+)` \| `\w+` \| `(\w+)` \|", re.MULTILINE)
     table = row.findall((ROOT / "docs/errors.md").read_text())
 
@@ -95,7 +97,9 @@ def unlike_the_table() -> Iterator[str]:
         yield f"expected the codes of longwire.h, {in_c}, got {expected}"
 
     exceptions = runpy.run_path(str(ROOT / "bindings-python/python/longwire/exceptions.py"))
-    in_python = [(str(n), "LW_" + cls.symbol, cls.__name__) for n, cls in exceptions["BY_NUMBER"].items()]
+    in_python = [
+        (str(n), "LW_" + cls.symbol, cls.__name__) for n, cls in exceptions["BY_NUMBER"].items()
+    ]
     if set(table) != set(in_python):
         yield f"not as in exceptions.py: {sorted(set(table) ^ set(in_python))}"
 
@@ -108,7 +112,11 @@ def unlike_the_table() -> Iterator[str]:
 def dependencies_unexplained() -> Iterator[str]:
     """CONTRIBUTING.md has a line for each dependency that says what it is for."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    for manifest in ROOT.glob("*/Cargo.toml"), ROOT.glob("tests/*/Cargo.toml"), ROOT.glob("Cargo.toml"):
+    for manifest in (
+        ROOT.glob("*/Cargo.toml"),
+        ROOT.glob("tests/*/Cargo.toml"),
+        ROOT.glob("Cargo.toml"),
+    ):
         for path in manifest:
             content = tomllib.loads(path.read_text())
             tables = [content.get("workspace", {}).get("dependencies", {})]

@@ -1,0 +1,53 @@
+//! The tables of options in `docs/` name the defaults that a configuration has.
+
+use std::time::Duration;
+
+use longwire::Config;
+
+/// The cells behind the option `name` in the table of a page.
+fn cells(page: &str, name: &str) -> Vec<String> {
+    let path = format!("{}/../docs/{page}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).expect("the page can be read");
+    let begin = format!("| `{name}` |");
+    let row = text.lines().find(|line| line.starts_with(&begin));
+    let row = row.unwrap_or_else(|| panic!("docs/{page} has no row for {name}"));
+    row.split('|').skip(2).map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// As people write it: 250 ms, 10 s.
+fn time(duration: Duration) -> String {
+    let text = format!("{duration:?}");
+    let unit = text.find(|c: char| !c.is_ascii_digit()).expect("a unit");
+    format!("{} {}", &text[..unit], &text[unit..])
+}
+
+fn mebibytes(bytes: usize) -> String {
+    assert_eq!(bytes % (1 << 20), 0);
+    format!("{} MiB", bytes >> 20)
+}
+
+#[test]
+fn the_pages_name_the_defaults() {
+    let config = Config::new("ws://localhost");
+    let reconnect = config.reconnect.expect("clients reconnect by default");
+    let interval = config.heartbeat.interval.expect("there is a heartbeat by default");
+    let (thousands, ones) = (config.max_fragments / 1000, config.max_fragments % 1000);
+    let expected = [
+        ("connecting.md", "connect_timeout", time(config.connect_timeout)),
+        ("connecting.md", "close_timeout", time(config.close_timeout)),
+        ("connecting.md", "max_message_size", mebibytes(config.max_message_size)),
+        ("connecting.md", "max_fragments", format!("{thousands},{ones:03}")),
+        ("connecting.md", "send_buffer", mebibytes(config.send_buffer)),
+        ("connecting.md", "receive_buffer", mebibytes(config.receive_buffer)),
+        ("heartbeat.md", "interval", time(interval)),
+        ("heartbeat.md", "timeout", time(config.heartbeat.timeout)),
+        ("reconnecting.md", "min_delay", time(reconnect.min_delay)),
+        ("reconnecting.md", "max_delay", time(reconnect.max_delay)),
+        ("reconnecting.md", "factor", reconnect.factor.to_string()),
+        ("reconnecting.md", "stable_after", time(reconnect.stable_after)),
+    ];
+    for (page, name, default) in expected {
+        let cells = cells(page, name);
+        assert!(cells.contains(&default), "docs/{page}: {name}: expected {default} in {cells:?}");
+    }
+}
