@@ -114,8 +114,11 @@ impl Host {
         if self.signaled.load(Ordering::Acquire) {
             let mut count = [0_u8; 8];
             // SAFETY: reads at most eight bytes into a local array.
-            unsafe { libc::read(self.event.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
-            self.signaled.store(false, Ordering::SeqCst);
+            let n = unsafe { libc::read(self.event.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
+            // A signal that is only half given can not be taken back yet.
+            if n == 8 {
+                self.signaled.store(false, Ordering::SeqCst);
+            }
         }
     }
 
@@ -203,5 +206,30 @@ pub(super) fn epoll_remove(epoll: &OwnedFd, fd: RawFd) {
     // SAFETY: no pointers. Fails only if `fd` is not in the set, which is fine.
     unsafe {
         libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_taken_back_while_it_is_given_does_not_stay() {
+        let host = Host::new().unwrap();
+        let readable = || host.wait(Some(Duration::ZERO)).unwrap();
+        // What `signal` does, with `quiet` between its two steps.
+        assert!(!host.signaled.swap(true, Ordering::AcqRel));
+        host.quiet();
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: as in `signal`.
+        unsafe { libc::write(host.event.as_raw_fd(), one.as_ptr().cast(), 8) };
+        assert!(readable());
+        host.quiet();
+        assert!(!readable());
+        host.signal();
+        host.signal();
+        assert!(readable());
+        host.quiet();
+        assert!(!readable());
     }
 }
