@@ -123,7 +123,9 @@ impl Link {
             taken
         };
         match outgoing.send(self.fd()) {
-            Err(error) if would_block(&error) && taken > 0 => Ok(taken),
+            // Part of it may have left, so that it must not be sent again;
+            // a failure is there the next time as well.
+            Err(_) if taken > 0 => Ok(taken),
             Err(error) => Err(error),
             Ok(()) => Ok(taken),
         }
@@ -221,10 +223,7 @@ impl Tls {
             session.process_new_packets().map_err(|error| tls_error(&error))?;
             filled += drain(&mut session, &mut plain[filled..]);
             if rest.len() == before {
-                return Err(Error::new(
-                    ErrorKind::Tls,
-                    "the server sent more after it had ended its TLS stream",
-                ));
+                return Err(more_after_the_end());
             }
         }
         Ok(filled)
@@ -238,8 +237,12 @@ trait Absorb {
 impl Absorb for ClientConnection {
     fn absorb(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
+            let before = bytes.len();
             self.read_tls(&mut bytes).map_err(|error| lost(&error))?;
             self.process_new_packets().map_err(|error| tls_error(&error))?;
+            if bytes.len() == before {
+                return Err(more_after_the_end());
+            }
         }
         Ok(())
     }
@@ -273,6 +276,10 @@ impl Outgoing {
         self.bytes.shrink_to(2048);
         Ok(())
     }
+}
+
+fn more_after_the_end() -> Error {
+    Error::new(ErrorKind::Tls, "the server sent more after it had ended its TLS stream")
 }
 
 pub(crate) fn tls_error(error: &rustls::Error) -> Error {
