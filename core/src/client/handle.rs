@@ -153,15 +153,19 @@ impl Client {
         }
     }
 
-    /// Sends a ping with at most 125 bytes; the answer is a `Pong` event. Fails when not connected.
+    /// Sends a ping with at most 125 bytes; the answer is a `Pong` event. Fails when not connected,
+    /// and with [`crate::ErrorKind::Full`] as a send does.
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
         self.shared.check_fork()?;
         if payload.len() > 125 {
             let text = format!("ping: expected at most 125 bytes, got {}", payload.len());
             return Err(Error::new(ErrorKind::Invalid, text));
         }
+        let limit = self.shared.config.send_buffer;
+        // Noted first: the answer may come before this call goes on.
         self.shared.pings.sent(payload);
-        let todo = self.shared.writer.ping(payload, self.place())?;
+        let sent = self.shared.writer.ping(payload, self.place(), limit);
+        let todo = sent.inspect_err(|_| self.shared.pings.refused(payload))?;
         self.shared.follow_up(todo);
         Ok(())
     }
@@ -273,6 +277,7 @@ impl Client {
             let text = format!("send: expected text in UTF-8, got {error}");
             return Err(Error::new(ErrorKind::Utf8, text));
         }
+        self.shared.follow_up(self.shared.writer.make_room(payload.len()));
         let todo = self.shared.writer.send(kind, payload, turn, self.place())?;
         let owed = todo.owed;
         self.shared.follow_up(todo);

@@ -17,11 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Closed, Down, Opened, State};
 use crate::protocol::handshake::{Accepted, Handshake};
 use crate::transport::dial;
-use crate::transport::watch::Registered;
-
-/// Close codes after which the same client would only be closed again:
-/// the purpose is fulfilled (1000), or the server objects to what it got.
-const FINAL_CODES: [u16; 7] = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
+use crate::transport::watch::{Registered, deadline};
 
 /// How an attempt, or the connection it led to, came to its end.
 struct Outage {
@@ -30,33 +26,38 @@ struct Outage {
     lived: Option<Duration>,
 }
 
-pub(crate) async fn run(shared: Arc<Shared>) {
-    let client = Client::unowned(shared);
-    let ending = Ending { client: &client };
-    let closed = live(&client).await;
-    std::mem::forget(ending);
-    end(&client, closed);
+pub(crate) fn run(shared: Arc<Shared>) -> impl Future<Output = ()> + Send {
+    // Made before the task runs, as a task may be dropped without.
+    let mut ending = Ending { client: Client::unowned(shared), closed: None };
+    async move {
+        ending.closed = Some(live(&ending.client).await);
+        drop(ending);
+    }
 }
 
-/// Says `Closed` even when the task is dropped or panics.
-struct Ending<'a> {
-    client: &'a Client,
+/// Says `Closed`, also when the task is dropped or panics.
+struct Ending {
+    client: Client,
+    closed: Option<Closed>,
 }
 
-impl Drop for Ending<'_> {
+impl Drop for Ending {
     fn drop(&mut self) {
-        let error = if std::thread::panicking() {
-            Error::new(ErrorKind::Panic, "longwire panicked; please report this")
-        } else {
-            Error::new(ErrorKind::Closed, "the runtime was shut down")
-        };
-        let closed = Closed { code: 1006, reason: String::new(), clean: false, error: Some(error) };
-        end(self.client, closed);
+        let closed = self.closed.take().unwrap_or_else(|| {
+            let error = if std::thread::panicking() {
+                Error::new(ErrorKind::Panic, "longwire panicked; please report this")
+            } else {
+                Error::new(ErrorKind::Closed, "the runtime was shut down")
+            };
+            Closed { code: 1006, reason: String::new(), clean: false, error: Some(error) }
+        });
+        end(&self.client, closed);
     }
 }
 
 fn end(client: &Client, closed: Closed) {
     client.shared().writer.end();
+    client.shared().take_reader();
     client.shared().set_state(State::Closed);
     emit(client, Stored::Closed(closed));
     client.shared().release();
@@ -69,7 +70,7 @@ async fn live(client: &Client) -> Closed {
     let mut reconnects = 0;
     loop {
         shared.set_state(State::Connecting);
-        tries += 1;
+        tries = u32::saturating_add(tries, 1);
         let opened = tokio::select! {
             biased;
             () = shared.told_to_stop() => return stopped(),
@@ -86,7 +87,7 @@ async fn live(client: &Client) -> Closed {
                 };
                 let since = Instant::now();
                 let loss = serve(client, ready, opened, accepted.leftover).await;
-                reconnects += 1;
+                reconnects = u32::saturating_add(reconnects, 1);
                 tries = 0;
                 Outage { loss, lived: Some(since.elapsed()) }
             }
@@ -108,7 +109,7 @@ async fn live(client: &Client) -> Closed {
 /// One attempt, within `connect_timeout`.
 async fn open(shared: &Shared) -> Result<(AsyncFd<Registered>, Accepted)> {
     let limit = shared.config.connect_timeout;
-    let deadline = tokio::time::Instant::now() + limit;
+    let deadline = deadline(limit);
     let target = &shared.target;
     let late = |what: &str| {
         let place = &target.authority;
@@ -134,18 +135,13 @@ async fn open(shared: &Shared) -> Result<(AsyncFd<Registered>, Accepted)> {
 fn retry(shared: &Shared, outage: &Outage, failed: &mut u32) -> Option<(Duration, Down)> {
     let options = shared.config.reconnect.as_ref()?;
     let loss = &outage.loss;
-    let code = loss.closed_by_peer.then_some(loss.code);
-    let again = match (code, &loss.error) {
-        (Some(code), _) => !FINAL_CODES.contains(&code),
-        (None, Some(error)) => error.is_retryable(),
-        (None, None) => false,
-    };
-    if loss.stop || !again {
+    if loss.is_final(shared) {
         return None;
     }
+    let code = loss.closed_by_peer.then_some(loss.code);
     *failed = match outage.lived {
         Some(lived) if lived >= options.stable_after => 0,
-        _ => *failed + 1,
+        _ => failed.saturating_add(1),
     };
     if options.max_attempts.is_some_and(|most| *failed >= most.max(1)) {
         return None;

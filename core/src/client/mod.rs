@@ -8,6 +8,7 @@
 mod backoff;
 mod handle;
 mod handler;
+mod heartbeat;
 mod lifecycle;
 mod pings;
 mod reading;

@@ -27,6 +27,14 @@ impl Pings {
         waiting.push_back((payload.to_vec(), Instant::now()));
     }
 
+    /// Forgets a ping that was noted but not sent.
+    pub(crate) fn refused(&self, payload: &[u8]) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(at) = waiting.iter().rposition(|(sent, _)| sent == payload) {
+            waiting.remove(at);
+        }
+    }
+
     /// The round trip of the ping that `payload` answers. Earlier ones are
     /// answered with it (RFC 6455 section 5.5.3).
     pub(crate) fn answered(&self, payload: &[u8]) -> Option<Duration> {

@@ -136,9 +136,14 @@ impl Shared {
                 if let Some(host) = self.host() {
                     host.detach(reader.link().fd());
                 }
-                // Never read again, so it does not go back.
+                // Never read again, so it does not go back. The end of a
+                // connection that was given up is nobody's business any more.
                 held.reader = None;
-                self.record_end(end);
+                let mut slot = lock(&self.reader);
+                if matches!(*slot, ReaderSlot::Held(epoch) if epoch == held.epoch) {
+                    *slot = ReaderSlot::Vacant;
+                    self.record_end(end);
+                }
                 Pumped::Ended
             }
         }
@@ -236,20 +241,28 @@ impl Shared {
         matches!(&*lock(&self.reader), ReaderSlot::Idle(_, reader) if reader.has_left())
     }
 
+    /// Takes the reader away. Whether somebody is reading at this moment.
+    pub(crate) fn take_reader(&self) -> bool {
+        let reader = std::mem::replace(&mut *lock(&self.reader), ReaderSlot::Vacant);
+        matches!(reader, ReaderSlot::Held(_))
+    }
+
+    /// Reads what came for a host on a connection that is given up. That is
+    /// little, hence there is always room for it.
+    pub(crate) fn read_rest(&self) {
+        if let (Some(host), Some(mut held)) = (self.host(), self.hold()) {
+            self.pump_held(&mut held, &mut |event| store(host, event), &mut |_| true);
+        }
+    }
+
     /// Reads what is there, as far as the inbox has room.
-    pub(crate) fn read_into_inbox(&self, host: &Host) {
+    fn read_into_inbox(&self, host: &Host) {
         let room = self.config.receive_buffer;
         while host.waiting() < room {
             let Some(mut held) = self.hold() else { return };
-            let pumped = self.pump_held(
-                &mut held,
-                &mut |event| {
-                    if let Some(stored) = store(event) {
-                        host.post(stored);
-                    }
-                },
-                &mut |_| host.waiting() < room,
-            );
+            let pumped = self.pump_held(&mut held, &mut |event| store(host, event), &mut |_| {
+                host.waiting() < room
+            });
             if pumped != Pumped::More {
                 return;
             }
@@ -260,12 +273,14 @@ impl Shared {
 }
 
 /// Only what a reader emits comes here.
-fn store(event: Event<'_>) -> Option<Stored> {
+fn store(host: &Host, event: Event<'_>) {
     match event {
-        Event::Message(message) => Some(Stored::Message(message.kind(), message.into_bytes())),
-        Event::Pong(Pong { payload, round_trip }) => {
-            Some(Stored::Pong(payload.to_vec(), round_trip))
+        Event::Message(message) => {
+            host.post(Stored::Message(message.kind(), message.into_bytes()));
         }
-        Event::Open(_) | Event::Down(_) | Event::Drain | Event::Closed(_) => None,
+        Event::Pong(Pong { payload, round_trip }) => {
+            host.post(Stored::Pong(payload.to_vec(), round_trip));
+        }
+        Event::Open(_) | Event::Down(_) | Event::Drain | Event::Closed(_) => {}
     }
 }

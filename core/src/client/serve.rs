@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::handle::Client;
 use super::handler::Outcome;
+use super::heartbeat::Beat;
 use super::lifecycle::emit;
 use super::reading::{Pumped, ReaderSlot};
 use super::shared::{Mode, Shared, coarse_now, signal};
@@ -24,11 +26,15 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Opened, State};
 use crate::transport::link::{Got, Link};
 use crate::transport::scratch;
-use crate::transport::watch::{self, Registered, unwatchable};
+use crate::transport::watch::{self, Registered, deadline, unwatchable};
 
 /// After the last frame, this long for the peer to end the TCP connection,
 /// which is its part to do first (RFC 6455 section 7.1.1).
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Close codes after which the same client would only be closed again:
+/// the purpose is fulfilled (1000), or the server objects to what it got.
+const FINAL_CODES: [u16; 7] = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
 
 /// How a connection ended.
 pub(crate) struct Loss {
@@ -52,6 +58,16 @@ impl Loss {
             error: Some(error),
             stop: false,
         }
+    }
+
+    /// Whether no other connection follows, attempts permitting.
+    pub(crate) fn is_final(&self, shared: &Shared) -> bool {
+        let again = match (self.closed_by_peer, &self.error) {
+            (true, _) => !FINAL_CODES.contains(&self.code),
+            (false, Some(error)) => error.is_retryable(),
+            (false, None) => false,
+        };
+        self.stop || !again || shared.config.reconnect.is_none()
     }
 
     /// What to say where an error is wanted and there is only a close code.
@@ -102,26 +118,29 @@ pub(crate) async fn serve(
     let _ = shared.take_end();
     shared.received.store(coarse_now(), Ordering::Relaxed);
     shared.pings.forget();
-    let epoch = shared.writer.attach(link.clone());
+    let Some(epoch) = shared.writer.attach(link.clone()) else {
+        return Loss { stop: true, error: None, ..Loss::failure(lost()) };
+    };
     shared.set_state(State::Open);
     // `Open` first: whoever finds the reader may read messages.
     emit(client, Stored::Open(epoch, opened));
     let reader = Box::new(Reader::new(link.clone(), shared.limits(), early));
-    *lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);
     let io = match &shared.mode {
-        Mode::Runtime(_) => Io::Runtime(ready),
+        Mode::Runtime(_) => {
+            *lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);
+            Io::Runtime(ready)
+        }
         Mode::Hosted(host) => {
             drop(ready);
             let weak = client.downgrade();
             let watched = shared.shard.guard().watch(shared.shard, link.fd(), weak);
-            let key = match watched.and_then(|key| host.attach(link.fd()).map(|()| key)) {
-                Ok(key) => key,
-                Err(error) => {
-                    shared.record_end(End::Failed(unwatchable(&error)));
-                    0
-                }
-            };
+            let key = *watched.as_ref().unwrap_or(&0);
+            // Whoever finds the reader may have to name the key.
             shared.watch_key.store(key, Ordering::Relaxed);
+            *lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);
+            if let Err(error) = watched.and_then(|_| host.attach(link.fd())) {
+                shared.record_end(End::Failed(unwatchable(&error)));
+            }
             if shared.has_hidden() {
                 shared.shard.guard().remember(key);
                 host.signal();
@@ -151,6 +170,12 @@ impl Connection<'_> {
                 }
                 timer.as_mut().reset(self.next_deadline());
             }
+            if timer.deadline() <= Instant::now() {
+                if let Some(cause) = self.time() {
+                    return cause;
+                }
+                timer.as_mut().reset(self.next_deadline());
+            }
             let mut blocked = !self.broken && self.shared.writer.is_blocked();
             if blocked && let Err(error) = self.io.want_writable(&self.link) {
                 self.shared.record_end(End::Failed(error));
@@ -167,32 +192,29 @@ impl Connection<'_> {
                         (_, Err(error)) => return Cause::End(End::Failed(unwatchable(&error))),
                         (Pumped::Ended, _) => return self.ended(),
                     }
+                    if pumped == Pumped::More {
+                        // Neither the thread's other connections nor what we
+                        // have to send wait for the end of a flood.
+                        yield_now().await;
+                        if blocked {
+                            self.broken |= resume(self.client, self.shared) == Flushed::Broken;
+                        }
+                    }
                 }
                 ready = self.io.writable(), if blocked => {
-                    let (flushed, drain) = self.shared.writer.resume();
+                    let flushed = resume(self.client, self.shared);
                     if let (Flushed::Blocked, Ok(mut ready)) = (flushed, ready) {
                         ready.clear_ready();
                     }
                     self.broken |= flushed == Flushed::Broken;
-                    if drain {
-                        emit(self.client, Stored::Drain);
-                    }
                 }
-                () = &mut timer => {
-                    if let Some(cause) = self.time() {
-                        return cause;
-                    }
-                    timer.as_mut().reset(self.next_deadline());
-                }
+                () = &mut timer => {}
             }
         }
     }
 
-    /// Reads what came along with the handshake.
+    /// Reads what is there, unless that is the host's part.
     fn read(&mut self) -> Option<Cause> {
-        if matches!(self.io, Io::Hosted { .. }) {
-            return None;
-        }
         (pump(self.client, self.shared) == Pumped::Ended).then(|| self.ended())
     }
 
@@ -202,6 +224,9 @@ impl Connection<'_> {
     }
 
     fn obey(&mut self, signals: u32) -> Option<Cause> {
+        if signals & signal::DRAIN != 0 {
+            emit(self.client, Stored::Drain);
+        }
         // A signal may be a leftover of the connection before; its cause is not.
         if signals & signal::END != 0
             && let Some(end) = self.shared.take_end()
@@ -215,59 +240,63 @@ impl Connection<'_> {
             self.shared.set_state(State::Closing);
             // Sent already, unless the connection came up in that moment.
             self.shared.send_close();
-            self.close_by = Some(Instant::now() + self.shared.config.close_timeout);
+            self.close_by = Some(deadline(self.shared.config.close_timeout));
         }
         if signals & signal::WRITE != 0 {
             self.shared.follow_up(self.shared.writer.flush());
-        }
-        if signals & signal::DRAIN != 0 {
-            emit(self.client, Stored::Drain);
         }
         None
     }
 
     fn next_deadline(&self) -> Instant {
-        let beat = self.beat.next(self.shared);
-        self.close_by.map_or(beat, |close| close.min(beat))
+        self.close_by.unwrap_or_else(|| self.beat.next(self.shared))
     }
 
     fn time(&mut self) -> Option<Cause> {
-        if self.close_by.is_some_and(|close| close <= Instant::now()) {
-            return Some(Cause::CloseTimeout);
+        match self.close_by {
+            // The answer may be there, behind what the thread was busy with.
+            Some(close) if close <= Instant::now() => {
+                self.shared.read_rest();
+                Some(self.read().unwrap_or(Cause::CloseTimeout))
+            }
+            // No pings are sent any more.
+            Some(_) => None,
+            None => self.beat.tick(self.shared, &self.link).then_some(Cause::Heartbeat),
         }
-        self.beat.tick(self.shared, &self.link).then_some(Cause::Heartbeat)
     }
 
     /// Says goodbye as the cause demands, and takes the connection apart.
     async fn finish(mut self, cause: Cause) -> Loss {
         let shared = self.shared;
-        let stop = lock(&shared.close).is_some() || matches!(cause, Cause::Released);
-        if let (Io::Hosted { .. }, Some(host)) = (&self.io, shared.host()) {
+        let stop = shared.is_told_to_stop();
+        if let Some(host) = shared.host() {
             host.detach(self.link.fd());
-            if !matches!(cause, Cause::End(_)) {
-                shared.read_into_inbox(host);
-            }
         }
         let loss = match cause {
             Cause::End(End::Close { code, reason }) => {
                 let echo = (code != 1005).then_some(code);
-                shared.writer.close(echo, "");
+                let loss =
+                    Loss { code, reason, clean: false, closed_by_peer: true, error: None, stop };
+                self.part(&loss, echo, "");
                 let clean = self.say_goodbye(false).await;
-                Loss { code, reason, clean, closed_by_peer: true, error: None, stop }
+                Loss { clean, ..loss }
             }
             Cause::End(End::Violation { code, error }) => {
-                shared.writer.close(Some(code), closing_reason(&error));
+                let loss = Loss { stop, ..Loss::failure(error.clone()) };
+                self.part(&loss, Some(code), closing_reason(&error));
                 self.say_goodbye(true).await;
-                Loss { stop, ..Loss::failure(error) }
+                loss
             }
             Cause::End(end) => {
                 let error = end.error().filter(|_| !stop);
                 Loss { stop, error, ..Loss::failure(lost()) }
             }
-            Cause::Heartbeat => Loss::failure(Error::new(
-                ErrorKind::Heartbeat,
-                format!("the server answered no ping for {:?}", shared.config.heartbeat.timeout),
-            )),
+            Cause::Heartbeat => {
+                shared.read_rest();
+                let limit = shared.config.heartbeat.timeout;
+                let text = format!("the server answered no ping for {limit:?}");
+                Loss { stop, ..Loss::failure(Error::new(ErrorKind::Heartbeat, text)) }
+            }
             Cause::CloseTimeout => {
                 let limit = shared.config.close_timeout;
                 let text = format!("the server did not answer the close frame within {limit:?}");
@@ -282,7 +311,7 @@ impl Connection<'_> {
         if let Io::Hosted { key, .. } = self.io {
             shared.shard.guard().forget(key, self.link.fd());
         }
-        *lock(&shared.reader) = ReaderSlot::Vacant;
+        shared.take_reader();
         while !shared.writer.detach() {
             // Another thread is inside a non-blocking write.
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -290,18 +319,30 @@ impl Connection<'_> {
         loss
     }
 
+    /// Puts our close frame where it belongs: behind everything sent so far,
+    /// or, if another connection will follow, before what that one can send.
+    fn part(&self, loss: &Loss, code: Option<u16>, reason: &str) {
+        if loss.is_final(self.shared) {
+            self.shared.set_state(State::Closing);
+            self.shared.writer.close(code, reason);
+        } else {
+            self.shared.writer.leave(code, reason);
+        }
+    }
+
     /// Sends what is left, our close frame last, and lets the peer end the
     /// connection. Whether all of it was sent.
     async fn say_goodbye(&mut self, shut: bool) -> bool {
-        let until = Instant::now() + LINGER.min(self.shared.config.close_timeout);
+        // A reader that somebody else holds at this moment has to be left alone.
+        let reading = self.shared.take_reader();
+        let until = deadline(LINGER.min(self.shared.config.close_timeout));
         let both = Interest::READABLE | Interest::WRITABLE;
         let Ok(io) = watch::duplicate(&self.link, both) else { return false };
         let sent = loop {
-            let (flushed, _) = self.shared.writer.resume();
-            match flushed {
+            match resume(self.client, self.shared) {
                 Flushed::Done if self.shared.writer.is_empty() => break true,
                 // Another thread is flushing; it takes our frame along.
-                Flushed::Done => tokio::task::yield_now().await,
+                Flushed::Done => yield_now().await,
                 Flushed::Broken => break false,
                 Flushed::Blocked => match timeout_at(until, io.writable()).await {
                     Ok(Ok(mut ready)) => ready.clear_ready(),
@@ -317,34 +358,22 @@ impl Connection<'_> {
         }
         // Bytes that nobody reads would make the kernel reset the connection,
         // and our close frame might never arrive.
-        while let Step::Again = scratch::with(|scratch| match self.link.read(scratch) {
-            Ok(Got::Bytes { .. }) => Step::Again,
-            Ok(Got::Nothing) => Step::Wait,
-            Ok(Got::End) | Err(_) => Step::End,
-        })
-        .or_wait(&io, until)
-        .await
-        {}
-        sent
-    }
-}
-
-enum Step {
-    Again,
-    Wait,
-    End,
-}
-
-impl Step {
-    async fn or_wait(self, io: &AsyncFd<OwnedFd>, until: Instant) -> Step {
-        let Step::Wait = self else { return self };
-        match timeout_at(until, io.readable()).await {
-            Ok(Ok(mut ready)) => {
-                ready.clear_ready();
-                Step::Again
+        while !reading && Instant::now() < until {
+            let got = scratch::with(|scratch| match self.link.read(scratch) {
+                Ok(Got::Bytes { .. }) => Some(true),
+                Ok(Got::Nothing) => Some(false),
+                Ok(Got::End) | Err(_) => None,
+            });
+            match got {
+                Some(true) => yield_now().await,
+                Some(false) => match timeout_at(until, io.readable()).await {
+                    Ok(Ok(mut ready)) => ready.clear_ready(),
+                    _ => break,
+                },
+                None => break,
             }
-            _ => Step::End,
         }
+        sent
     }
 }
 
@@ -389,6 +418,15 @@ impl Writable<'_> {
     }
 }
 
+/// Goes on writing.
+fn resume(client: &Client, shared: &Shared) -> Flushed {
+    let (flushed, drain) = shared.writer.resume();
+    if drain {
+        emit(client, Stored::Drain);
+    }
+    flushed
+}
+
 /// Reads for the handler, if this client has one.
 fn pump(client: &Client, shared: &Shared) -> Pumped {
     let Mode::Runtime(slot) = &shared.mode else { return Pumped::Unavailable };
@@ -397,77 +435,6 @@ fn pump(client: &Client, shared: &Shared) -> Pumped {
         shared.signal(signal::RELEASE);
     }
     pumped
-}
-
-/// When to ping and what a silence means.
-struct Beat {
-    interval: Option<Duration>,
-    timeout: Duration,
-    /// When the unanswered ping was sent, by [`coarse_now`].
-    pinged: Option<u64>,
-    /// When the clock was last looked at.
-    looked: u64,
-    count: u32,
-}
-
-impl Beat {
-    fn new(shared: &Shared) -> Beat {
-        let options = shared.config.heartbeat;
-        Beat {
-            interval: options.interval,
-            timeout: options.timeout,
-            pinged: None,
-            looked: 0,
-            count: 0,
-        }
-    }
-
-    fn next(&self, shared: &Shared) -> Instant {
-        let since = |from: u64, wait: Duration| {
-            let passed = Duration::from_nanos(coarse_now().saturating_sub(from));
-            Instant::now() + wait.saturating_sub(passed)
-        };
-        match (self.pinged, self.interval) {
-            // The answer may come at any time; the next ping is due as if it had.
-            (Some(pinged), Some(interval)) => {
-                since(pinged, self.timeout).min(since(self.looked, interval))
-            }
-            (None, Some(interval)) => since(received(shared), interval),
-            (_, None) => Instant::now() + Duration::from_secs(86_400),
-        }
-    }
-
-    /// Looks at the clock; `true` if the peer is gone.
-    fn tick(&mut self, shared: &Shared, link: &Link) -> bool {
-        let Some(interval) = self.interval else { return false };
-        let now = coarse_now();
-        self.looked = now;
-        let quiet_since = |from: u64| Duration::from_nanos(now.saturating_sub(from));
-        if let Some(pinged) = self.pinged {
-            // Whatever came since came from a living peer, even if the user
-            // is too slow to fetch it.
-            if received(shared) >= pinged || link.has_unread() {
-                self.pinged = None;
-            } else {
-                return quiet_since(pinged) >= self.timeout;
-            }
-        }
-        if quiet_since(received(shared)) >= interval {
-            self.count = self.count.wrapping_add(1);
-            let payload = self.count.to_be_bytes();
-            self.pinged = Some(now);
-            shared.pings.sent(&payload);
-            // Refused only if the connection is closing, which has its own limit.
-            if let Ok(todo) = shared.writer.ping(&payload, super::scope::Place::Outside) {
-                shared.follow_up(todo);
-            }
-        }
-        false
-    }
-}
-
-fn received(shared: &Shared) -> u64 {
-    shared.received.load(Ordering::Relaxed)
 }
 
 fn lost() -> Error {

@@ -121,8 +121,13 @@ impl Shared {
         }
     }
 
+    /// From `Closing` there is no way but to `Closed`, and from there none.
     pub(crate) fn set_state(&self, state: State) {
-        self.state.store(state as u8, Ordering::Release);
+        let (next, closing) = (state as u8, State::Closing as u8);
+        let allowed = |now: u8| now < closing || next > now;
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |now| allowed(now).then_some(next));
     }
 
     /// Sends signals to the lifecycle task.
@@ -134,17 +139,18 @@ impl Shared {
         }
     }
 
-    /// Takes the signals that came.
+    /// Takes the signals that came. `RELEASE` stays: it outlasts whatever
+    /// else ends the connection of the moment.
     pub(crate) fn take_signals(&self) -> u32 {
         if self.signals.load(Ordering::Relaxed) == 0 {
             return 0;
         }
-        self.signals.swap(0, Ordering::AcqRel)
+        self.signals.fetch_and(signal::RELEASE, Ordering::AcqRel)
     }
 
-    /// The signals that came, left in place.
-    pub(crate) fn peek_signals(&self) -> u32 {
-        self.signals.load(Ordering::Acquire)
+    /// Whether `close` or `release` was called.
+    pub(crate) fn is_told_to_stop(&self) -> bool {
+        lock(&self.close).is_some() || self.signals.load(Ordering::Acquire) & signal::RELEASE != 0
     }
 
     /// Waits for a signal.
@@ -154,7 +160,7 @@ impl Shared {
 
     /// Waits until the client is to end: `close` or `release` was called.
     pub(crate) async fn told_to_stop(&self) {
-        while self.peek_signals() & (signal::CLOSE | signal::RELEASE) == 0 {
+        while !self.is_told_to_stop() {
             self.signaled().await;
         }
     }
@@ -193,9 +199,7 @@ impl Shared {
             }
             *close = Some((code, reason.to_owned()));
         }
-        if self.state() == State::Open {
-            self.set_state(State::Closing);
-        }
+        self.set_state(State::Closing);
         self.send_close();
         self.signal(signal::CLOSE);
     }

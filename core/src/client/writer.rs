@@ -10,9 +10,11 @@
 //! except that what is sent from within `Open` precedes what was queued while
 //! down.**
 
+mod flush;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::scope::{self, Place};
@@ -23,7 +25,7 @@ use crate::event::MessageKind;
 use crate::options::Offline;
 use crate::protocol::encoder::{close_payload, encoded_len};
 use crate::protocol::frame::OpCode;
-use crate::transport::link::{Link, would_block};
+use crate::transport::link::Link;
 
 /// Sends closer together than this are a burst.
 const BURST: Duration = Duration::from_micros(20);
@@ -51,6 +53,9 @@ enum Phase {
     /// `Open` is being delivered: only what is sent from within goes out.
     Gated,
     Open,
+    /// Our close frame is in the outbox or gone, but another connection will
+    /// follow: messages are queued for it or refused.
+    Leaving,
     /// Our close frame is in the outbox or gone.
     Closing,
     /// Never again.
@@ -142,8 +147,10 @@ impl Writer {
         let queue = match state.phase {
             Phase::Open => false,
             Phase::Gated => !matches!(place, Place::Inside { opening: true, .. }),
-            Phase::Offline if self.offline == Offline::Refuse => return Err(offline()),
-            Phase::Offline => true,
+            Phase::Offline | Phase::Leaving if self.offline == Offline::Refuse => {
+                return Err(offline());
+            }
+            Phase::Offline | Phase::Leaving => true,
             Phase::Closing | Phase::Ended => return Err(closed()),
         };
         let len = encoded_len(payload.len());
@@ -196,6 +203,16 @@ impl Writer {
         Ok(todo)
     }
 
+    /// Writes what waits for the end of a turn or batch, if it is in the way
+    /// of `len` bytes: only what the kernel does not take makes a buffer full.
+    pub(crate) fn make_room(&self, len: usize) -> Todo {
+        let waiting = self.buffered();
+        if waiting == 0 || waiting.saturating_add(encoded_len(len)) <= self.limit {
+            return Todo::default();
+        }
+        self.flush()
+    }
+
     /// Whether a send outside any loop may be written at once.
     fn begins_burst(&self, state: &mut State) -> bool {
         let now = Instant::now();
@@ -211,13 +228,18 @@ impl Writer {
         self.burst.store(0, Ordering::Relaxed);
     }
 
-    /// Queues a ping and flushes.
-    pub(crate) fn ping(&self, payload: &[u8], place: Place) -> Result<Todo> {
+    /// Queues a ping and flushes, unless more than `limit` bytes would wait.
+    pub(crate) fn ping(&self, payload: &[u8], place: Place, limit: usize) -> Result<Todo> {
         let mut state = lock(&self.state);
         match state.phase {
             Phase::Open | Phase::Gated => {}
-            Phase::Offline => return Err(offline()),
+            Phase::Offline | Phase::Leaving => return Err(offline()),
             Phase::Closing | Phase::Ended => return Err(closed()),
+        }
+        let (waiting, len) = (state.waiting(), encoded_len(payload.len()));
+        if waiting > 0 && waiting.saturating_add(len) > limit {
+            state.drain_owed = true;
+            return Err(full(waiting, len, limit));
         }
         state.outbox.push(OpCode::Ping, payload);
         if place != Place::Outside {
@@ -239,6 +261,7 @@ impl Writer {
             } else {
                 state.pong = Some(payload.to_vec());
             }
+            self.publish(&state);
         }
     }
 
@@ -257,17 +280,35 @@ impl Writer {
         true
     }
 
-    /// A connection is there. Until [`Writer::ungate`] only what is sent from
-    /// within `Open` goes out. The answer numbers the connection.
-    pub(crate) fn attach(&self, link: Arc<Link>) -> u64 {
+    /// The same on a connection that another will follow: what was not begun
+    /// waits for that one.
+    pub(crate) fn leave(&self, code: Option<u16>, reason: &str) {
         let mut state = lock(&self.state);
+        if matches!(state.phase, Phase::Gated | Phase::Open) {
+            let unsent = state.outbox.retract();
+            state.put_back(unsent);
+            let body = code.map(|code| close_payload(code, reason)).unwrap_or_default();
+            state.outbox.push(OpCode::Close, &body);
+            state.phase = Phase::Leaving;
+            self.publish(&state);
+        }
+    }
+
+    /// A connection is there. Until [`Writer::ungate`] only what is sent from
+    /// within `Open` goes out. The answer numbers the connection; `None` if
+    /// the client was closed while it was being made.
+    pub(crate) fn attach(&self, link: Arc<Link>) -> Option<u64> {
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Ended {
+            return None;
+        }
         state.link = Some(link);
         state.epoch += 1;
         state.phase = Phase::Gated;
         state.blocked = false;
         state.requested = false;
         self.new_turn();
-        state.epoch
+        Some(state.epoch)
     }
 
     /// `Open` was delivered: the queue follows.
@@ -292,12 +333,9 @@ impl Writer {
         state.link = None;
         state.pong = None;
         let unsent = state.outbox.reclaim();
-        if matches!(state.phase, Phase::Gated | Phase::Open) {
+        if matches!(state.phase, Phase::Gated | Phase::Open | Phase::Leaving) {
             state.phase = Phase::Offline;
-            for (kind, bytes) in unsent.into_iter().rev() {
-                state.pending_bytes += encoded_len(bytes.len());
-                state.pending.push_front((kind, bytes));
-            }
+            state.put_back(unsent);
         }
         self.publish(&state);
         true
@@ -307,7 +345,7 @@ impl Writer {
     /// client is to end.
     pub(crate) fn refuse(&self) {
         let mut state = lock(&self.state);
-        if state.phase == Phase::Offline {
+        if matches!(state.phase, Phase::Offline | Phase::Leaving) {
             state.phase = Phase::Ended;
         }
     }
@@ -316,6 +354,10 @@ impl Writer {
     pub(crate) fn end(&self) {
         let mut state = lock(&self.state);
         state.phase = Phase::Ended;
+        state.link = None;
+        if !state.flushing {
+            state.outbox = Outbox::default();
+        }
         state.pending = VecDeque::new();
         state.pending_bytes = 0;
         self.publish(&state);
@@ -326,95 +368,6 @@ impl Writer {
         self.buffered.load(Ordering::Relaxed)
     }
 
-    /// Writes what is there, unless somebody else does or the socket is full.
-    pub(crate) fn flush(&self) -> Todo {
-        let mut state = lock(&self.state);
-        let requested = std::mem::take(&mut state.requested);
-        if state.flushing || state.blocked {
-            return Todo::default();
-        }
-        let (mut state, flushed) = self.flush_locked(state);
-        if requested {
-            // The burst that asked for it may go on.
-            state.last_direct = Some(Instant::now());
-        }
-        self.after(state, flushed)
-    }
-
-    /// The runtime's flush, after the socket became writable.
-    pub(crate) fn resume(&self) -> (Flushed, bool) {
-        let mut state = lock(&self.state);
-        state.requested = false;
-        if state.flushing {
-            return (Flushed::Done, false);
-        }
-        state.blocked = false;
-        let (mut state, flushed) = self.flush_locked(state);
-        let drain = state.take_drain(self.limit);
-        self.publish(&state);
-        (flushed, drain)
-    }
-
-    /// Whether the runtime has to wait until the socket is writable.
-    pub(crate) fn is_blocked(&self) -> bool {
-        lock(&self.state).blocked
-    }
-
-    /// Whether everything has been handed to the kernel.
-    pub(crate) fn is_empty(&self) -> bool {
-        let state = lock(&self.state);
-        !state.flushing
-            && state.outbox.unsent() == 0
-            && !state.link.as_ref().is_some_and(|link| link.has_unsent())
-    }
-
-    fn after(&self, mut state: MutexGuard<'_, State>, flushed: Flushed) -> Todo {
-        let todo = Todo {
-            wake: flushed != Flushed::Done,
-            drain: state.take_drain(self.limit),
-            owed: false,
-        };
-        self.publish(&state);
-        todo
-    }
-
-    fn flush_locked<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> (MutexGuard<'a, State>, Flushed) {
-        let Some(link) = state.link.clone() else { return (state, Flushed::Done) };
-        state.flushing = true;
-        let flushed = loop {
-            if state.outbox.unsent() <= PONGS
-                && let Some(pong) = state.pong.take()
-            {
-                state.outbox.push(OpCode::Pong, &pong);
-            }
-            let chunk = state.outbox.take();
-            if chunk.is_none() && !link.is_encrypted() {
-                break Flushed::Done;
-            }
-            drop(state);
-            let rest = chunk.as_ref().map_or(&[][..], |chunk| chunk.rest());
-            let result = link.write(rest);
-            state = lock(&self.state);
-            let last = chunk.is_none();
-            if let Some(chunk) = chunk {
-                state.outbox.wrote(chunk, *result.as_ref().unwrap_or(&0));
-            }
-            match result {
-                // Somebody may have appended while the TLS rest was written.
-                Ok(_) if last && state.outbox.unsent() == 0 => break Flushed::Done,
-                Ok(_) => {}
-                Err(error) if would_block(&error) => break Flushed::Blocked,
-                Err(_) => break Flushed::Broken,
-            }
-        };
-        state.flushing = false;
-        state.blocked = flushed != Flushed::Done;
-        (state, flushed)
-    }
-
     fn publish(&self, state: &State) {
         self.buffered.store(state.waiting(), Ordering::Relaxed);
     }
@@ -423,6 +376,14 @@ impl Writer {
 impl State {
     fn waiting(&self) -> usize {
         self.outbox.unsent() + self.pending_bytes
+    }
+
+    /// Has messages that were taken before all others wait again.
+    fn put_back(&mut self, messages: Vec<(MessageKind, Vec<u8>)>) {
+        for (kind, bytes) in messages.into_iter().rev() {
+            self.pending_bytes += encoded_len(bytes.len());
+            self.pending.push_front((kind, bytes));
+        }
     }
 
     fn release_pending(&mut self) {

@@ -78,26 +78,40 @@ impl Outbox {
     /// begun come back in order; a message begun is lost, as is what the
     /// kernel took. Control frames end with their connection.
     pub(crate) fn reclaim(&mut self) -> Vec<(MessageKind, Vec<u8>)> {
+        let messages = self.retract();
+        self.chunks.clear();
+        self.unsent = 0;
+        messages
+    }
+
+    /// The same for a connection that still has to say goodbye: the frame
+    /// that was begun stays, so that another can follow it.
+    pub(crate) fn retract(&mut self) -> Vec<(MessageKind, Vec<u8>)> {
         let mut messages = Vec::new();
-        for chunk in self.chunks.drain(..) {
+        for chunk in &mut self.chunks {
             let mut at = 0;
+            let mut begun = 0;
             while let Some((opcode, _, key, payload)) = parse_own(&chunk.bytes[at..]) {
                 let frame = at;
                 let payload = at + payload.start..at + payload.end;
                 at = payload.end;
+                if frame < chunk.sent {
+                    begun = at;
+                    continue;
+                }
                 let kind = match opcode {
                     OpCode::Text => MessageKind::Text,
                     OpCode::Binary => MessageKind::Binary,
                     _ => continue,
                 };
-                if frame >= chunk.sent {
-                    let mut bytes = chunk.bytes[payload].to_vec();
-                    mask::apply(key, &mut bytes);
-                    messages.push((kind, bytes));
-                }
+                let mut bytes = chunk.bytes[payload].to_vec();
+                mask::apply(key, &mut bytes);
+                messages.push((kind, bytes));
             }
+            self.unsent -= chunk.bytes.len() - begun;
+            chunk.bytes.truncate(begun);
         }
-        self.unsent = 0;
+        self.chunks.retain(|chunk| !chunk.rest().is_empty());
         messages
     }
 }
@@ -147,5 +161,23 @@ mod tests {
         );
         assert_eq!(outbox.unsent(), 0);
         assert!(outbox.take().is_none());
+    }
+
+    #[test]
+    fn retract_leaves_the_frame_that_was_begun() {
+        let mut outbox = Outbox::default();
+        outbox.push(OpCode::Text, b"begun");
+        outbox.push(OpCode::Text, b"kept");
+        let chunk = outbox.take().unwrap();
+        outbox.wrote(chunk, 1);
+        outbox.push(OpCode::Binary, &[7; 70_000]);
+        let messages = outbox.retract();
+        assert_eq!(
+            messages,
+            [(MessageKind::Text, b"kept".to_vec()), (MessageKind::Binary, vec![7; 70_000])]
+        );
+        outbox.push(OpCode::Close, b"");
+        assert_eq!(outbox.unsent(), encoded_len(5) - 1 + encoded_len(0));
+        assert_eq!(outbox.take().unwrap().rest().len(), outbox.unsent());
     }
 }

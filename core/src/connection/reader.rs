@@ -19,6 +19,8 @@ pub(crate) struct Reader {
     /// Bytes that came but were not decoded: behind the handshake's answer, or
     /// left by a spent budget (the scratch buffer belongs to the thread).
     left: Vec<u8>,
+    /// How many of them were decoded since.
+    left_taken: usize,
 }
 
 /// Where a read stopped.
@@ -58,7 +60,7 @@ impl<F: FnMut(Item<'_>) -> bool> Sink for F {
 
 impl Reader {
     pub(crate) fn new(link: Arc<Link>, limits: Limits, early: Vec<u8>) -> Reader {
-        Reader { link, decoder: Decoder::new(limits), left: early }
+        Reader { link, decoder: Decoder::new(limits), left: early, left_taken: 0 }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -75,7 +77,14 @@ impl Reader {
     pub(crate) fn read(&mut self, scratch: &mut Scratch, sink: &mut impl Sink) -> (Stop, bool) {
         if !self.left.is_empty() {
             let left = mem::take(&mut self.left);
-            if let Some(stop) = self.decode(&left, sink) {
+            let mut rest = &left[self.left_taken..];
+            let stop = self.decode(&mut rest, sink);
+            let len = rest.len();
+            if len > 0 {
+                self.left_taken = left.len() - len;
+                self.left = left;
+            }
+            if let Some(stop) = stop {
                 return (stop, false);
             }
         }
@@ -108,7 +117,11 @@ impl Reader {
         match self.link.clone().read(scratch) {
             Ok(Got::Bytes { bytes, more }) => {
                 *total += bytes.len().max(1);
-                self.decode(bytes, sink).or(if more { None } else { Some(Stop::Idle) })
+                let mut rest = bytes;
+                let stop = self.decode(&mut rest, sink);
+                self.left_taken = 0;
+                self.left = rest.to_vec();
+                stop.or(if more { None } else { Some(Stop::Idle) })
             }
             Ok(Got::Nothing) => Some(Stop::Idle),
             Ok(Got::End) => Some(Stop::End(End::Eof)),
@@ -132,6 +145,7 @@ impl Reader {
         let stop = match unsafe { self.decoder.direct_filled(n) } {
             Ok(item) => {
                 let go_on = item.is_none_or(|item| sink.item(item));
+                self.recycle();
                 if !go_on {
                     Some(Stop::More)
                 } else if n < room {
@@ -146,15 +160,15 @@ impl Reader {
     }
 
     /// `None`: all of `bytes` was decoded.
-    fn decode(&mut self, mut bytes: &[u8], sink: &mut impl Sink) -> Option<Stop> {
+    fn decode(&mut self, bytes: &mut &[u8], sink: &mut impl Sink) -> Option<Stop> {
         loop {
-            match self.decoder.decode(&mut bytes) {
+            match self.decoder.decode(bytes) {
                 Ok(Some(Item::Close(close))) => {
                     return Some(Stop::End(close.as_ref().into()));
                 }
                 Ok(Some(item)) => {
                     if !sink.item(item) {
-                        self.left = bytes.to_vec();
+                        self.recycle();
                         return Some(Stop::More);
                     }
                 }
@@ -162,6 +176,13 @@ impl Reader {
                 Err(violation) => return Some(Stop::End(violation.into())),
             }
         }
+    }
+
+    /// Gives back the memory of a message that was delivered; the next bytes
+    /// may be long in coming.
+    fn recycle(&mut self) {
+        // Decodes nothing, hence there is nothing to look at.
+        let _ = self.decoder.decode(&mut &[][..]);
     }
 }
 

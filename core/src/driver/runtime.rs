@@ -114,7 +114,7 @@ static RETIRED: std::sync::Mutex<Vec<&OnceCell<Shard>>> = std::sync::Mutex::new(
 /// Hosted clients find their `Closed` event, handlers are called with it
 /// on the runtime's thread before this returns.
 pub fn shutdown(limit: Duration) {
-    let deadline = Instant::now() + limit;
+    let started = Instant::now();
     let cell = RUNTIME.swap(ptr::null_mut(), Ordering::AcqRel);
     if cell.is_null() {
         return;
@@ -125,7 +125,7 @@ pub fn shutdown(limit: Duration) {
     let Some(shard) = cell.get() else { return };
     if let Some(stop) = lock(&shard.stop).take() {
         let _ = stop.send(());
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = limit.saturating_sub(started.elapsed());
         let _ = lock(&shard.stopped).recv_timeout(left);
     }
 }

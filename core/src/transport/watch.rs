@@ -1,10 +1,12 @@
-//! Readiness of sockets, by the runtime's event loop.
+//! Readiness of sockets and of time, by the runtime's event loop.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 use super::link::Link;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,4 +39,10 @@ pub(crate) fn duplicate(link: &Link, interest: Interest) -> Result<AsyncFd<Owned
 
 pub(crate) fn unwatchable(error: &dyn std::error::Error) -> Error {
     Error::new(ErrorKind::Resource, format!("cannot watch the socket: {error}"))
+}
+
+/// The moment after `wait`, however long that is.
+pub(crate) fn deadline(wait: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    Instant::now() + wait.min(YEAR)
 }
