@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import os
+import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,6 +102,72 @@ class Record:
         exception = ConnectionClosedError(rcvd, None)
         exception.__cause__ = down.error
         return exception
+
+
+class Facts(ABC):
+    """The properties that both kinds of connection have, beside their native half."""
+
+    _record: Record
+
+    @abstractmethod
+    def _state(self) -> int: ...
+
+    @abstractmethod
+    def _round_trip(self) -> float | None: ...
+
+    @abstractmethod
+    def _release(self) -> None: ...
+
+    @property
+    def state(self) -> State:
+        """Where the connection is in its life."""
+        return State(self._state())
+
+    @property
+    def latency(self) -> float:
+        """The latest round trip of a ping in seconds; 0 before the first."""
+        return self._round_trip() or 0.0
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose."""
+        return self._record.subprotocol
+
+    @property
+    def response_headers(self) -> list[tuple[str, str]]:
+        """The headers of the server's answer to the handshake, names in lower case."""
+        return self._record.response_headers
+
+    @property
+    def reconnects(self) -> int:
+        """How many connections were open before this one."""
+        return self._record.reconnects
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's close frame; 1005 if it had none, 1006 without one.
+
+        ``None`` while the connection is not closed.
+        """
+        return self._record.close_code()
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason of the peer's close frame; ``None`` while not closed."""
+        return self._record.close_reason()
+
+    def __del__(self) -> None:
+        record = getattr(self, "_record", None)
+        if record is None or record.closed is not None or record.pid != os.getpid():
+            return
+        if record.opened and record.close_requested is None:
+            warnings.warn(
+                f"unclosed connection {self!r}", ResourceWarning, stacklevel=2, source=self
+            )
+        self._release()
+
+    def _closed_exception(self) -> ConnectionClosed:
+        return self._record.closed_exception()
 
 
 def ping_payload(

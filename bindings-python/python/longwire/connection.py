@@ -10,13 +10,11 @@ when the loop is blocked; that thread never runs Python code.
 from __future__ import annotations
 
 import asyncio
-import os
-import warnings
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from ._common import Record, State, answered, ping_payload
+from ._common import Facts, Record, answered, ping_payload
 from ._longwire import AsyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
 from .options import CommonOptions, Down, canonical, config
@@ -33,7 +31,7 @@ class Options(CommonOptions, total=False):
 _KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
 
 
-class Connection(AsyncConnection):
+class Connection(AsyncConnection, Facts):
     """A WebSocket connection that an event loop drives.
 
     :func:`connect` makes it; all of its methods but ``send_nowait`` belong to
@@ -105,44 +103,6 @@ class Connection(AsyncConnection):
         """Wait until the connection is closed for good."""
         await asyncio.shield(self._gone)
 
-    @property
-    def state(self) -> State:
-        """Where the connection is in its life."""
-        return State(self._state())
-
-    @property
-    def latency(self) -> float:
-        """The latest round trip of a ping in seconds; 0 before the first."""
-        return self._round_trip() or 0.0
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that the server chose."""
-        return self._record.subprotocol
-
-    @property
-    def response_headers(self) -> list[tuple[str, str]]:
-        """The headers of the server's answer to the handshake, names in lower case."""
-        return self._record.response_headers
-
-    @property
-    def reconnects(self) -> int:
-        """How many connections were open before this one."""
-        return self._record.reconnects
-
-    @property
-    def close_code(self) -> int | None:
-        """The code of the peer's close frame; 1005 if it had none, 1006 without one.
-
-        ``None`` while the connection is not closed.
-        """
-        return self._record.close_code()
-
-    @property
-    def close_reason(self) -> str | None:
-        """The reason of the peer's close frame; ``None`` while not closed."""
-        return self._record.close_reason()
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -153,16 +113,6 @@ class Connection(AsyncConnection):
         traceback: TracebackType | None,
     ) -> None:
         await self.close(1000 if exc_type is None else 1011)
-
-    def __del__(self) -> None:
-        record = getattr(self, "_record", None)
-        if record is None or record.closed is not None or record.pid != os.getpid():
-            return
-        if record.opened and record.close_requested is None:
-            warnings.warn(
-                f"unclosed connection {self!r}", ResourceWarning, stacklevel=2, source=self
-            )
-        self._release()
 
     # What the native half tells, one call at a time, from the event loop.
 
@@ -219,9 +169,6 @@ class Connection(AsyncConnection):
                 # Nobody has to await a pong: no complaint if nobody did.
                 pong.exception()
         self._pings.clear()
-
-    def _closed_exception(self) -> ConnectionClosed:
-        return self._record.closed_exception()
 
 
 class connect:

@@ -8,13 +8,11 @@ thread. Pings are answered, and the connection is kept, while nobody waits.
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from ._common import Record, State, answered, ping_payload
+from ._common import Facts, Record, answered, ping_payload
 from ._longwire import SyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
 from .options import CommonOptions, Down, canonical, config
@@ -61,7 +59,7 @@ class Pong:
         return self._outcome if isinstance(self._outcome, float) else None
 
 
-class Connection(SyncConnection):
+class Connection(SyncConnection, Facts):
     """A WebSocket connection for threads.
 
     :func:`connect` makes it. Any thread may send, close and ping at any time;
@@ -118,44 +116,6 @@ class Connection(SyncConnection):
         """Wait until the connection is closed; ``False`` when the time passed."""
         return self._wait(self._is_closed, timeout)
 
-    @property
-    def state(self) -> State:
-        """Where the connection is in its life."""
-        return State(self._state())
-
-    @property
-    def latency(self) -> float:
-        """The latest round trip of a ping in seconds; 0 before the first."""
-        return self._round_trip() or 0.0
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that the server chose."""
-        return self._record.subprotocol
-
-    @property
-    def response_headers(self) -> list[tuple[str, str]]:
-        """The headers of the server's answer to the handshake, names in lower case."""
-        return self._record.response_headers
-
-    @property
-    def reconnects(self) -> int:
-        """How many connections were open before this one."""
-        return self._record.reconnects
-
-    @property
-    def close_code(self) -> int | None:
-        """The code of the peer's close frame; 1005 if it had none, 1006 without one.
-
-        ``None`` while the connection is not closed.
-        """
-        return self._record.close_code()
-
-    @property
-    def close_reason(self) -> str | None:
-        """The reason of the peer's close frame; ``None`` while not closed."""
-        return self._record.close_reason()
-
     def __enter__(self) -> Self:
         return self
 
@@ -166,16 +126,6 @@ class Connection(SyncConnection):
         traceback: TracebackType | None,
     ) -> None:
         self.close(1000 if exc_type is None else 1011)
-
-    def __del__(self) -> None:
-        record = getattr(self, "_record", None)
-        if record is None or record.closed is not None or record.pid != os.getpid():
-            return
-        if record.opened and record.close_requested is None:
-            warnings.warn(
-                f"unclosed connection {self!r}", ResourceWarning, stacklevel=2, source=self
-            )
-        self._release()
 
     # What the native half tells, one call at a time, in the thread that waits.
 
@@ -218,9 +168,6 @@ class Connection(SyncConnection):
 
     def _is_settled(self) -> bool:
         return self._record.settled
-
-    def _closed_exception(self) -> ConnectionClosed:
-        return self._record.closed_exception()
 
 
 def connect(url: str, **options: Unpack[Options]) -> Connection:

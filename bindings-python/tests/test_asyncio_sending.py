@@ -1,0 +1,171 @@
+"""Sending from tasks and threads, in order, with and without room."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import longwire
+import pytest
+from conftest import Run, Server
+
+
+@pytest.mark.parametrize("message", [1, None, ["a"], {"a": 1}, 1.5])
+def test_only_str_and_bytes_like_can_be_sent(run: Run[None], server: Server, message: Any) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/echo")) as ws:
+            with pytest.raises(TypeError, match="must be str or bytes-like, not"):
+                await ws.send(message)
+            await ws.send("still there")
+            assert await ws.recv() == "still there"
+
+    run(main())
+
+
+def test_text_that_is_not_unicode_is_not_sent(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/echo")) as ws:
+            with pytest.raises(UnicodeEncodeError):
+                await ws.send("\ud800")
+            with pytest.raises(longwire.InvalidUTF8):
+                await ws.send(b"\xff", text=True)
+            await ws.send("still there")
+            assert await ws.recv() == "still there"
+
+    run(main())
+
+
+def test_sends_keep_their_order(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/order")) as ws:
+            for number in range(5000):
+                await ws.send(str(number))
+            for number in range(5000):
+                assert await ws.recv() == str(number)
+
+    run(main())
+
+
+def test_many_tasks_send_while_one_receives(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/echo")) as ws:
+
+            async def talk(name: int) -> None:
+                for number in range(100):
+                    await ws.send(f"{name} {number}")
+                    await asyncio.sleep(0)
+
+            async with asyncio.TaskGroup() as group:
+                for talker in range(20):
+                    group.create_task(talk(talker))
+                seen: dict[str, int] = {}
+                for _ in range(2000):
+                    name, number = str(await ws.recv()).split()
+                    assert int(number) == seen.get(name, -1) + 1
+                    seen[name] = int(number)
+
+    run(main())
+
+
+def test_sends_can_be_gathered(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/order")) as ws:
+            await asyncio.gather(*(ws.send(str(number)) for number in range(100)))
+            task = asyncio.create_task(ws.send("100"))
+            await task
+            assert [await ws.recv() for _ in range(101)] == [str(n) for n in range(101)]
+
+    run(main())
+
+
+def test_a_full_send_buffer_is_waited_for(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/order"), send_buffer=1 << 16) as ws:
+
+            async def talk() -> None:
+                for number in range(20_000):
+                    await ws.send(str(number))
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(talk())
+                for number in range(20_000):
+                    assert await ws.recv() == str(number)
+
+    run(main())
+
+
+def test_waiting_sends_go_in_their_order_and_can_be_cancelled(
+    run: Run[None], server: Server
+) -> None:
+    async def main() -> None:
+        # Nobody reads what the server sends back until all has been taken.
+        url = server.url("/echo")
+        async with longwire.connect(url, send_buffer=1 << 16) as ws:
+            block = "x" * (1 << 20)
+            sends: list[asyncio.Task[None]] = []
+            while not (sends and not sends[-1].done() and len(sends) > 3):
+                sends.append(asyncio.create_task(ws.send(f"{len(sends)} {block}")))
+                await asyncio.sleep(0)
+            for number in range(len(sends), len(sends) + 3):
+                sends.append(asyncio.create_task(ws.send(f"{number} {block}")))
+            await asyncio.sleep(0)
+            assert not sends[-2].done()
+            sends[-2].cancel()
+            expected = [number for number in range(len(sends)) if number != len(sends) - 2]
+            for number in expected:
+                assert str(await ws.recv()).startswith(f"{number} ")
+            with pytest.raises(asyncio.CancelledError):
+                await sends[-2]
+
+    run(main())
+
+
+def test_a_send_that_would_have_to_wait_must_be_awaited(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        options: Any = {"send_buffer": 1024, "close_timeout": 0.05}
+        ws = await longwire.connect(server.url("/stall"), **options)
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            with pytest.raises(longwire.SendBufferFull):
+                while True:
+                    ws.send_nowait("x" * 100_000)
+            unawaited = ws.send("x" * 100_000)
+            del unawaited
+        await ws.close()
+
+    run(main())
+
+
+def test_another_thread_may_send(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        async with longwire.connect(server.url("/order")) as ws:
+
+            def talk() -> None:
+                for number in range(1000):
+                    ws.send_nowait(str(number))
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.to_thread(talk))
+                assert [await ws.recv() for _ in range(1000)] == [str(n) for n in range(1000)]
+        with pytest.raises(longwire.ConnectionClosedOK):
+            ws.send_nowait("too late")
+
+    run(main())
+
+
+def test_waiting_sends_end_with_the_connection(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        options: Any = {"send_buffer": 1024, "close_timeout": 0.05, "reconnect": False}
+        ws = await longwire.connect(server.url("/stall"), **options)
+
+        async def flood() -> None:
+            while True:
+                await ws.send("x" * 100_000)
+
+        flooding = asyncio.create_task(flood())
+        while ws.buffered_amount < 1024:
+            await asyncio.sleep(0)
+        await ws.close()
+        with pytest.raises(longwire.ConnectionClosed):
+            await flooding
+
+    run(main())
