@@ -257,7 +257,8 @@ impl Connection<'_> {
             // The answer may be there, behind what the thread was busy with.
             Some(close) if close <= Instant::now() => {
                 self.shared.read_rest();
-                Some(self.read().unwrap_or(Cause::CloseTimeout))
+                let end = self.shared.take_end().map(Cause::End);
+                Some(end.or_else(|| self.read()).unwrap_or(Cause::CloseTimeout))
             }
             // No pings are sent any more.
             Some(_) => None,
