@@ -531,34 +531,13 @@ private:
     ending ending_;
 };
 
-[[noreturn]] inline void raise(lw_error *reason) {
-    std::unique_ptr<lw_error, void (*)(lw_error *)> guard(reason, lw_error_free);
-    throw error(reason);
-}
-
-} // namespace detail
-
-// Owns a client that the library drives. Can be moved, not copied.
-class client : public client_ref {
+// What owners of clients have in common.
+class owner : public client_ref {
 public:
-    // Throws for what is wrong with the configuration; connecting goes on in the
-    // background, and its outcome comes to the handlers.
-    client(const config &config, handlers on)
-        : client_ref(nullptr), state_(std::make_shared<detail::state>(std::move(on))) {
-        lw_error *reason = nullptr;
-        std::unique_ptr<std::shared_ptr<detail::state>> user(
-            new std::shared_ptr<detail::state>(state_));
-        if (lw_client_new(config.get(), detail::state::on_event, user.release(),
-                          detail::state::on_free, &client_, &reason) != LW_OK) {
-            detail::raise(reason);
-        }
-    }
-
-    client(client &&other) noexcept
-        : client_ref(other.client_), state_(std::move(other.state_)) {
+    owner(owner &&other) noexcept : client_ref(other.client_), state_(std::move(other.state_)) {
         other.client_ = nullptr;
     }
-    client &operator=(client &&other) noexcept {
+    owner &operator=(owner &&other) noexcept {
         if (this != &other) {
             lw_client_free(client_);
             client_ = other.client_;
@@ -567,11 +546,39 @@ public:
         }
         return *this;
     }
-    client(const client &) = delete;
-    client &operator=(const client &) = delete;
+    owner(const owner &) = delete;
+    owner &operator=(const owner &) = delete;
 
+protected:
+    explicit owner(handlers on)
+        : client_ref(nullptr), state_(std::make_shared<detail::state>(std::move(on))) {}
     // See LIFETIME above.
-    ~client() { lw_client_free(client_); }
+    ~owner() { lw_client_free(client_); }
+
+    std::shared_ptr<detail::state> state_;
+};
+
+[[noreturn]] inline void raise(lw_error *reason) {
+    std::unique_ptr<lw_error, void (*)(lw_error *)> guard(reason, lw_error_free);
+    throw error(reason);
+}
+
+} // namespace detail
+
+// Owns a client that the library drives. Can be moved, not copied.
+class client : public detail::owner {
+public:
+    // Throws for what is wrong with the configuration; connecting goes on in the
+    // background, and its outcome comes to the handlers.
+    client(const config &config, handlers on) : owner(std::move(on)) {
+        lw_error *reason = nullptr;
+        std::unique_ptr<std::shared_ptr<detail::state>> user(
+            new std::shared_ptr<detail::state>(state_));
+        if (lw_client_new(config.get(), detail::state::on_event, user.release(),
+                          detail::state::on_free, &client_, &reason) != LW_OK) {
+            detail::raise(reason);
+        }
+    }
 
     // Ends the client without waiting for anything (lw_client_release). A handler
     // may still be running on another thread.
@@ -597,39 +604,18 @@ public:
         close(code, reason);
         return wait_closed();
     }
-
-private:
-    std::shared_ptr<detail::state> state_;
 };
 
 // Owns a client that a loop of the program drives: wait until poll_fd() is
 // readable, then call drive(). Can be moved, not copied.
-class hosted_client : public client_ref {
+class hosted_client : public detail::owner {
 public:
-    hosted_client(const config &config, handlers on)
-        : client_ref(nullptr), state_(std::make_shared<detail::state>(std::move(on))) {
+    hosted_client(const config &config, handlers on) : owner(std::move(on)) {
         lw_error *reason = nullptr;
         if (lw_client_new_hosted(config.get(), &client_, &reason) != LW_OK) {
             detail::raise(reason);
         }
     }
-
-    hosted_client(hosted_client &&other) noexcept
-        : client_ref(other.client_), state_(std::move(other.state_)) {
-        other.client_ = nullptr;
-    }
-    hosted_client &operator=(hosted_client &&other) noexcept {
-        if (this != &other) {
-            lw_client_free(client_);
-            client_ = other.client_;
-            other.client_ = nullptr;
-            state_ = std::move(other.state_);
-        }
-        return *this;
-    }
-    hosted_client(const hosted_client &) = delete;
-    hosted_client &operator=(const hosted_client &) = delete;
-    ~hosted_client() { lw_client_free(client_); }
 
     int poll_fd() const { return detail::check(lw_client_poll_fd(client_), "poll_fd"); }
 
@@ -644,9 +630,6 @@ public:
         }
         return detail::check(driven, "drive");
     }
-
-private:
-    std::shared_ptr<detail::state> state_;
 };
 
 } // namespace longwire

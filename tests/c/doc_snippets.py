@@ -37,8 +37,12 @@ GIVEN = {
 }
 CALLBACK = "void on_event(lw_client *client, const lw_event *event, void *user);\n"
 # A snippet may leave something unused; everything else is an error.
-QUIET = ["-Wno-unused-variable", "-Wno-unused-parameter", "-Wno-unused-function",
-         "-Wno-unused-but-set-variable"]
+QUIET = [
+    "-Wno-unused-variable",
+    "-Wno-unused-parameter",
+    "-Wno-unused-function",
+    "-Wno-unused-but-set-variable",
+]
 
 
 def source(snippet: str) -> str:
@@ -65,7 +69,10 @@ def main() -> int:
             line = text.count("\n", 0, block.start()) + 2
             result = subprocess.run(
                 [*shlex.split(compiler), *QUIET, "-fsyntax-only", "-x", "c", "-"],
-                input=source(block.group(1)), text=True, capture_output=True, check=False,
+                input=source(block.group(1)),
+                text=True,
+                capture_output=True,
+                check=False,
             )
             if result.returncode == 0:
                 passed += 1
