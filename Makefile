@@ -19,6 +19,8 @@ export LONGWIRE_PYTHON := $(CURDIR)/.local/venv/bin/python
 # languages.
 RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 
+RUST_RUNNER = $(CARGO) $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
+
 # What `make test` runs, in this order: what fails fastest comes first.
 TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test interop bench-syscalls demo
 
@@ -87,14 +89,9 @@ rust-lint:
 # The test server is built by itself: together with the others it would have
 # its features of tokio forced on them, and the core would be compiled twice.
 rust-test: rust-programs
-	if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	  $(CARGO) nextest run --release --locked $(RUST_CRATES); \
-	  $(CARGO) nextest run --release --locked -p longwire-test-server; \
-	  $(CARGO) test --release --locked --doc -p longwire -p longwire-example; \
-	else \
-	  $(CARGO) test --release --locked $(RUST_CRATES); \
-	  $(CARGO) test --release --locked -p longwire-test-server; \
-	fi
+	$(RUST_RUNNER) --release --locked --lib --bins --tests $(RUST_CRATES)
+	$(RUST_RUNNER) --release --locked -p longwire-test-server
+	$(CARGO) test --release --locked --doc -p longwire -p longwire-example
 
 rust-docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps -p longwire
