@@ -226,3 +226,24 @@ fn a_handler_that_panics_ends_its_client_and_no_other() {
     other.text("unharmed");
     assert_eq!(other.next(), Seen::Text("unharmed".into()));
 }
+
+#[test]
+fn a_hosted_client_says_nothing_once_it_was_freed() {
+    let server = Server::start();
+    let client = Client::start_hosted(once(server.url("/push?count=1000&size=10"))).unwrap();
+    let mut messages = 0;
+    while messages == 0 {
+        client.wait(Some(LIMIT), &mut false).unwrap();
+        client
+            .drive(100, &mut |event| {
+                if let Event::Message(_) = event {
+                    messages += 1;
+                    client.free();
+                }
+            })
+            .unwrap();
+    }
+    assert_eq!(messages, 1);
+    let after = client.drive(1, &mut |event| panic!("{event:?} after free")).unwrap();
+    assert_eq!(after, Drive::Finished);
+}

@@ -232,6 +232,7 @@ impl Client {
     }
 
     fn launch(config: Config, mode: impl FnOnce() -> Result<Mode>) -> Result<Client> {
+        config.check()?;
         let target = Target::parse(&config.url)?;
         // The same checks as at each attempt, but now, to the caller's face.
         Handshake::new(&target, &config)?;

@@ -60,7 +60,9 @@ fn end(client: &Client, closed: Closed) {
     client.shared().take_reader();
     client.shared().set_state(State::Closed);
     emit(client, Stored::Closed(closed));
-    client.shared().release();
+    if let Mode::Runtime(slot) = &client.shared().mode {
+        slot.release();
+    }
 }
 
 async fn live(client: &Client) -> Closed {

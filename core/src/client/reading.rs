@@ -160,9 +160,14 @@ impl Shared {
         let _turn = host.begin_drive()?;
         host.drives.fetch_add(1, Ordering::Relaxed);
         self.writer.new_turn();
-        if host.finished.load(Ordering::Acquire) {
+        if host.finished.load(Ordering::Acquire) || self.is_released() {
             return Ok(Drive::Finished);
         }
+        let on_event = &mut |event: Event<'_>| {
+            if !self.is_released() {
+                on_event(event);
+            }
+        };
         let mut left = budget.max(1);
         host.quiet();
         let held = loop {

@@ -148,9 +148,14 @@ impl Shared {
         self.signals.fetch_and(signal::RELEASE, Ordering::AcqRel)
     }
 
+    /// Whether the user wants no events any more.
+    pub(crate) fn is_released(&self) -> bool {
+        self.signals.load(Ordering::Acquire) & signal::RELEASE != 0
+    }
+
     /// Whether `close` or `release` was called.
     pub(crate) fn is_told_to_stop(&self) -> bool {
-        lock(&self.close).is_some() || self.signals.load(Ordering::Acquire) & signal::RELEASE != 0
+        lock(&self.close).is_some() || self.is_released()
     }
 
     /// Waits for a signal.
