@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// Everything a client is made from. Start with [`Config::new`] and change
 /// what you need.
 ///
@@ -70,6 +72,26 @@ impl Config {
             send_buffer: 16 << 20,
             receive_buffer: 16 << 20,
         }
+    }
+}
+
+impl Config {
+    /// Refuses what contradicts itself; the URL and what goes into the
+    /// handshake are checked where they are used.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Some(Reconnect { min_delay, max_delay, factor, .. }) = self.reconnect else {
+            return Ok(());
+        };
+        let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
+        if min_delay > max_delay {
+            return invalid(format!(
+                "reconnect: expected min_delay to be at most max_delay, got {min_delay:?} and {max_delay:?}"
+            ));
+        }
+        if !(factor.is_finite() && factor >= 1.0) {
+            return invalid(format!("reconnect: expected a factor of at least 1, got {factor}"));
+        }
+        Ok(())
     }
 }
 

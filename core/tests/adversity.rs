@@ -285,7 +285,9 @@ fn absurd_options_do_no_harm() {
     assert!(matches!(kind, Some(ErrorKind::Timeout | ErrorKind::Handshake)), "{kind:?}");
     // A loss with the longest of all waits ahead.
     let mut config = Config::new(peer(vec![Box::new(drop)]));
-    config.reconnect.as_mut().unwrap().min_delay = Duration::MAX;
+    let reconnect = config.reconnect.as_mut().unwrap();
+    reconnect.min_delay = Duration::MAX;
+    reconnect.max_delay = Duration::MAX;
     config.reconnect.as_mut().unwrap().max_delay = Duration::MAX;
     let mut probe = Probe::hosted(config);
     probe.open();

@@ -178,7 +178,9 @@ fn close_ends_a_client_wherever_it_is() {
     assert_eq!(probe.next(), stopped);
     // While down.
     let mut config = Config::new("ws://127.0.0.1:1/");
-    config.reconnect.as_mut().unwrap().min_delay = Duration::from_secs(3600);
+    let reconnect = config.reconnect.as_mut().unwrap();
+    reconnect.min_delay = Duration::from_secs(3600);
+    reconnect.max_delay = reconnect.min_delay;
     let mut probe = Probe::runtime(config);
     assert!(matches!(probe.next(), Seen::Down { .. }));
     assert_eq!(probe.client.state(), State::Down);

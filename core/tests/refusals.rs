@@ -75,6 +75,25 @@ fn headers_and_subprotocols_that_cannot_be_sent() {
 }
 
 #[test]
+fn a_back_off_that_contradicts_itself() {
+    let backwards = |reconnect: &mut longwire::Reconnect| {
+        reconnect.min_delay = Duration::from_secs(2);
+        reconnect.max_delay = Duration::from_secs(1);
+    };
+    let changes: [&dyn Fn(&mut longwire::Reconnect); 4] = [
+        &backwards,
+        &|reconnect| reconnect.factor = f64::NAN,
+        &|reconnect| reconnect.factor = f64::INFINITY,
+        &|reconnect| reconnect.factor = 0.5,
+    ];
+    for change in changes {
+        let mut config = Config::new("ws://127.0.0.1/");
+        change(config.reconnect.as_mut().unwrap());
+        assert_eq!(refused(config).kind(), ErrorKind::Invalid);
+    }
+}
+
+#[test]
 fn trust_that_cannot_be_read() {
     let mut config = Config::new("wss://127.0.0.1/");
     config.tls.ca_file = Some("/no/such/file.pem".into());
