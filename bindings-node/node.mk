@@ -26,15 +26,18 @@ node-pack: node-build # dist/longwire-VERSION.tgz
 	  $(NODE_ADDON) LICENSE-MIT LICENSE-APACHE $(NODE_STAGE)
 	npm pack ./$(NODE_STAGE) --loglevel=error --pack-destination dist
 
+# A test that fails may leave a client open, which must not keep the run alive.
+NODE_TEST := node --test --test-force-exit --test-timeout=60000
+
 # Twice: with the loop watching the descriptors, and as where libuv is missing.
 node-test: node-pack node-deps $(TEST_SERVER)
-	cd $(NODE_DIR) && node --test tests/*.test.mjs
-	cd $(NODE_DIR) && LONGWIRE_NO_UV=1 node --test tests/*.test.mjs
+	cd $(NODE_DIR) && $(NODE_TEST) tests/*.test.mjs
+	cd $(NODE_DIR) && LONGWIRE_NO_UV=1 $(NODE_TEST) tests/*.test.mjs
 
 # With a Python that has the `websockets` package.
 node-interop: export LONGWIRE_PYTHON ?= $(or $(abspath $(wildcard .local/venv/bin/python)),python3)
 node-interop: node-build node-deps $(TEST_SERVER)
-	cd $(NODE_DIR) && node --test tests/interop/*.test.mjs
+	cd $(NODE_DIR) && $(NODE_TEST) tests/interop/*.test.mjs
 
 node-types: node-deps # the declarations, and a program that uses all of them
 	cd $(NODE_DIR) && node_modules/.bin/tsc --project tests/types
