@@ -377,3 +377,25 @@ fn answers_are_not_refused_while_the_socket_takes_them() {
     assert_eq!(count.recv_timeout(LIMIT).unwrap(), COUNT);
     assert_eq!(refused.load(Ordering::Relaxed), 0);
 }
+
+#[test]
+fn room_made_by_a_loss_is_told() {
+    let (filled, full) = channel::<()>();
+    let url = peer(vec![Box::new(move |socket: TcpStream| {
+        full.recv_timeout(LIMIT).unwrap();
+        drop(socket);
+    })]);
+    let mut config = Config::new(url);
+    config.send_buffer = 1 << 20;
+    config.reconnect.as_mut().unwrap().min_delay = Duration::from_secs(30);
+    let mut probe = Probe::runtime(config);
+    probe.open();
+    // More than the kernel takes, so that it is begun and lost with the connection.
+    probe.client.send(MessageKind::Binary, &vec![0; 30 << 20]).unwrap();
+    let error = probe.client.send(MessageKind::Binary, b"in vain").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full);
+    filled.send(()).unwrap();
+    assert_eq!(probe.next(), Seen::Drain);
+    assert_eq!(probe.next(), Seen::Down { kind: ErrorKind::Lost, code: None });
+    assert_eq!(probe.client.buffered_amount(), 0);
+}

@@ -1,14 +1,14 @@
-//! A shutdown in the very moment in which clients are started, hence in a
-//! process of its own.
+//! Shutdowns in odd moments, hence in a process of its own.
 
 mod support;
 
 use std::time::Duration;
 
-use support::{Probe, Seen, once};
+use longwire::{Client, Event};
+use support::{LIMIT, Probe, Seen, once};
 
 #[test]
-fn a_client_that_never_began_still_hears_of_its_end() {
+fn clients_that_never_began_and_handlers_that_shut_down_hear_of_the_end() {
     for _ in 0..50 {
         // Nobody ever accepts.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -20,4 +20,13 @@ fn a_client_that_never_began_still_hears_of_its_end() {
             assert_eq!(kind, Some(longwire::ErrorKind::Closed));
         }
     }
+    let (closed, over) = std::sync::mpsc::channel();
+    let _client = Client::start(once("ws://127.0.0.1:1/"), move |_, event| {
+        if let Event::Closed(_) = event {
+            longwire::shutdown(Duration::MAX);
+            closed.send(()).unwrap();
+        }
+    })
+    .unwrap();
+    over.recv_timeout(LIMIT).expect("a handler does not wait for itself");
 }

@@ -313,9 +313,15 @@ impl Connection<'_> {
             shared.shard.guard().forget(key, self.link.fd());
         }
         shared.take_reader();
-        while !shared.writer.detach() {
-            // Another thread is inside a non-blocking write.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        let drain = loop {
+            match shared.writer.detach() {
+                Some(todo) => break todo.drain,
+                // Another thread is inside a non-blocking write.
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        if drain || shared.take_signals() & signal::DRAIN != 0 {
+            emit(self.client, Stored::Drain);
         }
         loss
     }

@@ -323,12 +323,12 @@ impl Writer {
     }
 
     /// The connection is gone. What it did not begin to send waits for the
-    /// next one, unless our close frame was part of it. `false` while another
+    /// next one, unless our close frame was part of it. `None` while another
     /// thread is inside a write: try again.
-    pub(crate) fn detach(&self) -> bool {
+    pub(crate) fn detach(&self) -> Option<Todo> {
         let mut state = lock(&self.state);
         if state.flushing {
-            return false;
+            return None;
         }
         state.link = None;
         state.pong = None;
@@ -337,8 +337,10 @@ impl Writer {
             state.phase = Phase::Offline;
             state.put_back(unsent);
         }
+        // A large message that was begun may have been in the way.
+        let drain = state.phase == Phase::Offline && state.take_drain(self.limit);
         self.publish(&state);
-        true
+        Some(Todo { drain, ..Todo::default() })
     }
 
     /// Takes no more messages while there is no connection, because the

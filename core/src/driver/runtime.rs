@@ -8,7 +8,7 @@ use std::future::Future;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
@@ -24,6 +24,7 @@ pub(crate) struct Shard {
     guard: Guard,
     stop: std::sync::Mutex<Option<oneshot::Sender<()>>>,
     stopped: std::sync::Mutex<mpsc::Receiver<()>>,
+    thread: ThreadId,
 }
 
 // Leaked on purpose, see the module's text. A null pointer means that there is
@@ -52,7 +53,7 @@ impl Shard {
         let handle = runtime.handle().clone();
         let (stop, wait) = oneshot::channel();
         let (done, stopped) = mpsc::channel();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("longwire".into())
             .spawn(move || {
                 // Either way the shard has to end: told to, or forgotten.
@@ -66,6 +67,7 @@ impl Shard {
             guard,
             stop: std::sync::Mutex::new(Some(stop)),
             stopped: std::sync::Mutex::new(stopped),
+            thread: thread.thread().id(),
         })
     }
 }
@@ -112,7 +114,8 @@ static RETIRED: std::sync::Mutex<Vec<&OnceCell<Shard>>> = std::sync::Mutex::new(
 ///
 /// For hosts that unload or finalise; clients started later get a new runtime.
 /// Hosted clients find their `Closed` event, handlers are called with it
-/// on the runtime's thread before this returns.
+/// on the runtime's thread before this returns; a handler that calls this
+/// itself does not wait.
 pub fn shutdown(limit: Duration) {
     let started = Instant::now();
     let cell = RUNTIME.swap(ptr::null_mut(), Ordering::AcqRel);
@@ -125,6 +128,9 @@ pub fn shutdown(limit: Duration) {
     let Some(shard) = cell.get() else { return };
     if let Some(stop) = lock(&shard.stop).take() {
         let _ = stop.send(());
+        if shard.thread == thread::current().id() {
+            return;
+        }
         let left = limit.saturating_sub(started.elapsed());
         let _ = lock(&shard.stopped).recv_timeout(left);
     }
