@@ -68,7 +68,7 @@ impl AsyncConnection {
         let py = slf.py();
         let outgoing = Outgoing::new(message, text)?;
         let driver = slf.get().driver.bind(py);
-        let overtakes = driver.get().has_senders(py) && !driver.get().is_delivering();
+        let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
         if !overtakes && Driver::try_send(driver, &outgoing)? {
             return Accepted::get(py).cloned();
         }
@@ -82,7 +82,7 @@ impl AsyncConnection {
         let py = message.py();
         let outgoing = Outgoing::new(message, text)?;
         let driver = self.driver.bind(py);
-        let overtakes = driver.get().has_senders(py) && !driver.get().is_delivering();
+        let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
         if !overtakes && Driver::try_send(driver, &outgoing)? {
             return Ok(());
         }

@@ -5,10 +5,11 @@
 //! no future, no turn of the loop.
 //!
 //! What cancelling means: a `recv` takes its message in the step in which it returns
-//! it, so a cancelled one took none. A `send` that waits for room either had
-//! its message taken or, cancelled, is out of the queue with nothing sent.
+//! it, so a cancelled one took none. A `send` that waits for room sends in the
+//! step in which it returns, so a cancelled one sent nothing.
 
 use std::ffi::CStr;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longwire::ErrorKind;
@@ -206,7 +207,8 @@ impl Drop for Recv {
     }
 }
 
-/// A send that found no room.
+/// A send that found no room. Its message is taken in the step in which it
+/// returns, so that a cancelled one has sent nothing.
 #[pyclass(frozen, module = "longwire._longwire")]
 pub(crate) struct Send {
     driver: Py<Driver>,
@@ -219,27 +221,28 @@ enum SendState {
     Fresh,
     /// In the driver's queue.
     Waiting(Py<Waiter>),
-    /// Out of the queue, with this outcome for the task.
-    Settled(PyResult<()>),
     Over,
 }
 
 impl Send {
     pub(crate) fn new(driver: Py<Driver>, outgoing: Outgoing) -> Send {
+        driver.get().unsent.fetch_add(1, Ordering::Relaxed);
         Send { driver, outgoing, state: Mutex::new(SendState::Fresh) }
     }
 
-    pub(crate) fn outgoing(&self) -> &Outgoing {
-        &self.outgoing
+    /// Later sends need not stay behind this one any more.
+    fn leave(&self) {
+        self.driver.get().unsent.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Ends the wait with `outcome`.
-    pub(crate) fn finish(slf: &Bound<'_, Self>, outcome: PyResult<()>) -> PyResult<()> {
+    /// Has the waiting task try again, now.
+    pub(crate) fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        match slf.get().replace(py, SendState::Settled(outcome)) {
-            SendState::Waiting(waiter) => Waiter::wake_soon(waiter.bind(py)),
-            _ => Ok(()),
-        }
+        let waiter = match &*slf.get().lock(py) {
+            SendState::Waiting(waiter) => waiter.clone_ref(py),
+            SendState::Fresh | SendState::Over => return Ok(()),
+        };
+        Waiter::wake_now(waiter.bind(py))
     }
 
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, SendState> {
@@ -264,19 +267,23 @@ impl Send {
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<Waiter>>> {
         let py = slf.py();
         let this = slf.get();
+        let driver = this.driver.bind(py);
         match this.replace(py, SendState::Over) {
             SendState::Over => return Err(PyRuntimeError::new_err(REUSED)),
-            SendState::Settled(outcome) => return outcome.map(|()| None),
-            SendState::Waiting(_) => this.driver.get().forget_sender(py, slf),
-            SendState::Fresh => {}
+            SendState::Fresh => driver.get().add_sender(slf),
+            SendState::Waiting(_) => {}
         }
-        let driver = this.driver.bind(py);
-        if !driver.get().has_senders(py) && Driver::try_send(driver, &this.outgoing)? {
-            return Ok(None);
+        if driver.get().is_first_sender(slf) {
+            let outcome = Driver::try_send(driver, &this.outgoing);
+            if !matches!(outcome, Ok(false)) {
+                driver.get().forget_sender(slf);
+                this.leave();
+                return outcome.map(|_| None);
+            }
         }
         let waiter = Waiter::new(py, &driver.get().event_loop)?;
         this.replace(py, SendState::Waiting(waiter.clone_ref(py)));
-        Driver::add_sender(driver, slf)?;
+        Driver::schedule_retry(driver)?;
         Ok(Some(waiter))
     }
 
@@ -292,15 +299,23 @@ impl Send {
         value: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        Self::close(slf);
+        Self::close(slf)?;
         Err(thrown(kind, value))
     }
 
-    fn close(slf: &Bound<'_, Self>) {
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if let SendState::Waiting(_) = slf.get().replace(py, SendState::Over) {
-            slf.get().driver.get().forget_sender(py, slf);
+        let driver = slf.get().driver.bind(py);
+        match slf.get().replace(py, SendState::Over) {
+            SendState::Over => {}
+            SendState::Fresh => slf.get().leave(),
+            SendState::Waiting(_) => {
+                driver.get().forget_sender(slf);
+                slf.get().leave();
+                Driver::wake_senders_soon(driver)?;
+            }
         }
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -317,7 +332,11 @@ impl Send {
 impl Drop for Send {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if matches!(state, SendState::Fresh) {
+        let fresh = matches!(state, SendState::Fresh);
+        if fresh || matches!(state, SendState::Waiting(_)) {
+            self.leave();
+        }
+        if fresh {
             Python::attach(|py| {
                 // The object may be dropped while an exception is on its way up.
                 let passing = PyErr::take(py);

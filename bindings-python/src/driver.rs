@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longwire::{Client, Closed, Drive, ErrorKind, Event, Sent};
@@ -37,6 +37,9 @@ pub(crate) struct Driver {
     thread: libc::pthread_t,
     fd: RawFd,
     delivering: AtomicBool,
+    /// Sends that found no room and are not over, awaited or not: nothing may
+    /// overtake them.
+    pub(crate) unsent: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -72,6 +75,7 @@ impl Driver {
             thread: unsafe { libc::pthread_self() },
             fd,
             delivering: AtomicBool::new(false),
+            unsent: AtomicUsize::new(0),
             state: Mutex::new(State {
                 inbox: Inbox::new(receive_buffer),
                 owner: None,
@@ -259,26 +263,42 @@ impl Driver {
         owner.bind(py).upgrade()
     }
 
-    pub(crate) fn has_senders(&self, py: Python<'_>) -> bool {
-        !self.lock(py).senders.is_empty()
+    pub(crate) fn has_senders(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed) > 0
     }
 
     /// Puts a send that waits for room behind the others.
-    pub(crate) fn add_sender(slf: &Bound<'_, Self>, sender: &Bound<'_, Send>) -> PyResult<()> {
-        slf.get().lock(slf.py()).senders.push_back(sender.clone().unbind());
-        Self::schedule_retry(slf)
+    pub(crate) fn add_sender(&self, sender: &Bound<'_, Send>) {
+        self.lock(sender.py()).senders.push_back(sender.clone().unbind());
     }
 
-    pub(crate) fn forget_sender(&self, py: Python<'_>, sender: &Bound<'_, Send>) {
-        let mut state = self.lock(py);
+    pub(crate) fn is_first_sender(&self, sender: &Bound<'_, Send>) -> bool {
+        self.lock(sender.py()).senders.front().is_some_and(|first| first.is(sender))
+    }
+
+    pub(crate) fn forget_sender(&self, sender: &Bound<'_, Send>) {
+        let mut state = self.lock(sender.py());
         let found = state.senders.iter().position(|other| other.is(sender));
         let removed = found.and_then(|index| state.senders.remove(index));
         drop(state);
         drop(removed);
     }
 
+    /// The one that had its turn gave up: another one has it now.
+    pub(crate) fn wake_senders_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let event_loop = slf.get().event_loop.bind(py);
+        if !slf.get().has_senders()
+            || event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()?
+        {
+            return Ok(());
+        }
+        let retry = slf.getattr(intern!(py, "retry"))?;
+        event_loop.call_method1(intern!(py, "call_soon"), (retry,)).map(drop)
+    }
+
     /// Looks after waiting sends by the clock while `Drain` cannot be seen.
-    fn schedule_retry(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn schedule_retry(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         {
             let mut state = slf.get().lock(py);
@@ -292,19 +312,19 @@ impl Driver {
         event_loop.call_method1(intern!(py, "call_later"), (RETRY, retry)).map(drop)
     }
 
-    /// Sends what waits, as far as there is room.
-    fn send_waiting(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Wakes the sends that wait, one after another, as long as each of them
+    /// finds room. The caller is a callback of the event loop and no task.
+    fn wake_senders(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        let mut woken: Option<Py<Send>> = None;
         loop {
-            let front = slf.get().lock(py).senders.front().map(|sender| sender.clone_ref(py));
-            let Some(sender) = front else { return Ok(()) };
-            let sender = sender.bind(py);
-            let outcome = Self::try_send(slf, sender.get().outgoing());
-            if matches!(outcome, Ok(false)) {
+            let first = slf.get().lock(py).senders.front().map(|sender| sender.clone_ref(py));
+            let Some(first) = first else { return Ok(()) };
+            if woken.is_some_and(|woken| woken.is(&first)) {
                 return Ok(());
             }
-            slf.get().forget_sender(py, sender);
-            Send::finish(sender, outcome.map(drop))?;
+            Send::wake(first.bind(py))?;
+            woken = Some(first);
         }
     }
 
@@ -372,7 +392,7 @@ impl Driver {
             Self::unwatch(slf)?;
         }
         if send {
-            Self::send_waiting(slf)?;
+            Self::wake_senders(slf)?;
         }
         Self::schedule_retry(slf)?;
         if let Some(receiver) = receiver {
@@ -389,7 +409,7 @@ impl Driver {
 
     fn retry(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().lock(slf.py()).retry_scheduled = false;
-        Self::send_waiting(slf)?;
+        Self::wake_senders(slf)?;
         Self::schedule_retry(slf)
     }
 

@@ -65,12 +65,6 @@ impl Waiter {
         Ok(())
     }
 
-    /// Has the waiting task run in the next turn of the loop.
-    pub(crate) fn wake_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let callbacks = slf.get().settle(slf.py(), Outcome::Done);
-        Self::schedule(slf, callbacks)
-    }
-
     fn settle(&self, py: Python<'_>, outcome: Outcome) -> Vec<(Py<PyAny>, Option<Py<PyAny>>)> {
         let mut state = self.lock(py);
         if !matches!(state.outcome, Outcome::Pending) {
