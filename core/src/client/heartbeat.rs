@@ -14,8 +14,11 @@ use crate::transport::watch::deadline;
 pub(crate) struct Beat {
     interval: Option<Duration>,
     timeout: Duration,
-    /// When the unanswered ping was sent, by [`coarse_now`].
+    /// When the unanswered ping was sent, by [`coarse_now`]; or later, when
+    /// what it waits behind last moved.
     pinged: Option<u64>,
+    /// Bytes the peer's system had acknowledged when the clock was last looked at.
+    acknowledged: u64,
     /// When the clock was last looked at.
     looked: u64,
     count: u32,
@@ -28,6 +31,7 @@ impl Beat {
             interval: options.interval,
             timeout: options.timeout,
             pinged: None,
+            acknowledged: 0,
             looked: 0,
             count: 0,
         }
@@ -54,11 +58,20 @@ impl Beat {
         let now = coarse_now();
         self.looked = now;
         let quiet_since = |from: u64| Duration::from_nanos(now.saturating_sub(from));
+        let in_kernel = link.unacknowledged();
+        let on_its_way = in_kernel > 0 || shared.writer.buffered() > 0;
+        let acknowledged = shared.writer.written().saturating_sub(in_kernel);
+        let before = std::mem::replace(&mut self.acknowledged, acknowledged);
         if let Some(pinged) = self.pinged {
             // Whatever came since came from a living peer, even if the user
             // is too slow to fetch it.
             if received(shared) >= pinged || link.has_unread() {
                 self.pinged = None;
+            } else if on_its_way && acknowledged > before {
+                // A slow upload: the ping waits its turn, and acknowledgements
+                // come back.
+                self.pinged = Some(now);
+                return false;
             } else {
                 return quiet_since(pinged) >= self.timeout;
             }

@@ -370,6 +370,11 @@ impl Writer {
         self.buffered.load(Ordering::Relaxed)
     }
 
+    /// Bytes the kernel ever took.
+    pub(crate) fn written(&self) -> u64 {
+        lock(&self.state).outbox.written()
+    }
+
     fn publish(&self, state: &State) {
         self.buffered.store(state.waiting(), Ordering::Relaxed);
     }

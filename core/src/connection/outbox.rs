@@ -24,6 +24,8 @@ pub(crate) struct Outbox {
     /// Bytes not yet taken by the kernel, those of a chunk that is out for
     /// writing included.
     unsent: usize,
+    /// Bytes the kernel ever took.
+    written: u64,
 }
 
 pub(crate) struct Chunk {
@@ -41,6 +43,10 @@ impl Chunk {
 impl Outbox {
     pub(crate) fn unsent(&self) -> usize {
         self.unsent
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Appends one frame.
@@ -66,6 +72,7 @@ impl Outbox {
     pub(crate) fn wrote(&mut self, mut chunk: Chunk, n: usize) {
         chunk.sent += n;
         self.unsent -= n;
+        self.written += n as u64;
         if chunk.sent < chunk.bytes.len() {
             self.chunks.push_front(chunk);
         } else if self.spare.capacity() == 0 && chunk.bytes.capacity() <= KEPT {

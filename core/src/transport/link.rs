@@ -189,10 +189,19 @@ impl Link {
 
     /// Whether the socket holds bytes that nobody has read.
     pub(crate) fn has_unread(&self) -> bool {
-        let mut unread: libc::c_int = 0;
-        // SAFETY: FIONREAD writes one int.
-        let result = unsafe { libc::ioctl(self.fd(), libc::FIONREAD, &raw mut unread) };
-        result == 0 && unread > 0
+        self.queued(libc::FIONREAD) > 0
+    }
+
+    /// Bytes the kernel took and the peer's has not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.queued(libc::TIOCOUTQ)
+    }
+
+    fn queued(&self, which: libc::Ioctl) -> u64 {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: both requests write one int.
+        let result = unsafe { libc::ioctl(self.fd(), which, &raw mut bytes) };
+        if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
     }
 
     /// Another descriptor of the same socket, to be registered for its own readiness.

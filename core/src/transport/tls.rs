@@ -15,6 +15,7 @@ use rustls::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use crate::driver::fork;
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Tls;
@@ -31,6 +32,8 @@ pub(crate) struct Trust {
 struct Key {
     authorities: Option<Vec<u8>>,
     verify: bool,
+    /// A configuration holds locks, which no forked child may share.
+    generation: u32,
 }
 
 static SHARED: Mutex<Vec<(Key, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
@@ -42,7 +45,11 @@ impl Trust {
             Some(name) => Some(server_name(name)?),
             None => None,
         };
-        let key = Key { authorities: authorities(options)?, verify: options.verify };
+        let key = Key {
+            authorities: authorities(options)?,
+            verify: options.verify,
+            generation: fork::generation(),
+        };
         let mut shared = lock(&SHARED);
         shared.retain(|(_, config)| config.strong_count() > 0);
         let known = shared.iter().find(|(other, _)| *other == key);
