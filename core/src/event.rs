@@ -23,7 +23,8 @@ pub enum State {
     Open = 1,
     /// The connection was lost; the next attempt is waiting for its time.
     Down = 2,
-    /// A closing handshake is under way; sends are refused.
+    /// The client is to end: from `close` on, through the closing handshake if
+    /// there is a connection. Sends are refused.
     Closing = 3,
     /// Over for good.
     Closed = 4,
