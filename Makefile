@@ -30,7 +30,7 @@ include bindings-node/node.mk
 include bench/bench.mk
 
 # Checked like the package: the programs that are no part of it.
-PY_CHECKED += examples/demo tests/docs tests/interop
+PY_CHECKED += bench examples/demo tests/docs tests/interop
 
 .PHONY: help
 help: ## list what there is to type

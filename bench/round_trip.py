@@ -1,20 +1,18 @@
 """Round trips of 64 bytes: what each face adds to a raw blocking socket.
 
-run.py [ROUNDS] [COUNT]
+round_trip.py [ROUNDS] [COUNT]
 
 Every program does one short round in turn, ROUNDS times (30), and each is judged
 by its best round: on shared processors a wake-up costs 5 µs or 45 by chance, and
 only the best rounds of all were run under the same luck.
 """
 
-import json
-import os
-import pathlib
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HERE = "bench/round_trip"
+import opponent
+
+HERE = "bench/programs"
 PYTHON = ".local/venv/bin/python"
 PROGRAMS = {
     "raw socket": ["build/bench/raw"],
@@ -28,28 +26,21 @@ PROGRAMS = {
 }
 
 
-def main(rounds: int = 30, count: int = 3000) -> None:
-    server = subprocess.Popen(
-        [os.environ.get("LONGWIRE_TEST_SERVER", "target/release/longwire-test-server"), "--stdin-guard"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
+def median(name: str, command: list[str]) -> float:
+    done = subprocess.run(
+        command, cwd=opponent.ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert server.stdin and server.stdout
-    base = json.loads(server.stdout.readline())["ws"]
-    best = dict.fromkeys(PROGRAMS, float("inf"))
-    for _ in range(rounds):
-        for name, command in PROGRAMS.items():
-            url = base if name == "raw socket" else f"{base}/echo"
-            done = subprocess.run(
-                [*command, url, str(count)], cwd=ROOT, capture_output=True, text=True, timeout=60
-            )
-            if done.returncode != 0:
-                sys.exit(f"{name} failed ({done.returncode}): {done.stderr}")
-            best[name] = min(best[name], float(done.stdout))
-    server.stdin.close()
-    server.wait(10)
+    if done.returncode != 0:
+        sys.exit(f"{name} failed ({done.returncode}): {done.stderr}")
+    return float(done.stdout)
 
+
+def main(rounds: int = 30, count: int = 3000) -> None:
+    best = dict.fromkeys(PROGRAMS, float("inf"))
+    with opponent.started() as base:
+        for _ in range(rounds):
+            for name, command in PROGRAMS.items():
+                best[name] = min(best[name], median(name, [*command, f"{base}/echo", str(count)]))
     raw = best["raw socket"]
     print(f"best p50 of {rounds} rounds of {count} echoes, 64 bytes\n")
     print(f"{'':18} {'µs':>7} {'above raw':>10}")

@@ -23,6 +23,7 @@ int main(int argc, char **argv)
     char buffer[4096];
     int one = 1;
 
+    /* ws://127.0.0.1:PORT/echo */
     if (argc != 3 || strrchr(argv[1], ':') == NULL)
         return 2;
     long count = atol(argv[2]);
