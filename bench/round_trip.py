@@ -2,11 +2,12 @@
 
 round_trip.py [ROUNDS] [COUNT]
 
-Every program does one short round in turn, ROUNDS times (30), and each is judged
-by its best round: on shared processors a wake-up costs 5 µs or 45 by chance, and
-only the best rounds of all were run under the same luck.
+Every program does one short round in turn, ROUNDS times (30), and each is judged by its
+best round. All of them, and the server, share one processor: between two of them a
+wake-up costs 5 µs or 45 by chance, where processors are virtual and fall asleep.
 """
 
+import os
 import subprocess
 import sys
 
@@ -37,6 +38,7 @@ def median(name: str, command: list[str]) -> float:
 
 def main(rounds: int = 30, count: int = 3000) -> None:
     best = dict.fromkeys(PROGRAMS, float("inf"))
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with opponent.started() as base:
         for _ in range(rounds):
             for name, command in PROGRAMS.items():
