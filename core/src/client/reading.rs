@@ -75,26 +75,20 @@ impl Shared {
         }
     }
 
-    /// Reads until the socket is empty or `budget` events were delivered.
-    pub(crate) fn pump(&self, budget: usize, emit: &mut dyn FnMut(Event<'_>)) -> Pumped {
+    /// Reads until the socket is empty or a fair share was read.
+    pub(crate) fn pump(&self, emit: &mut dyn FnMut(Event<'_>)) -> Pumped {
         match self.hold() {
-            Some(mut held) => {
-                let mut left = budget;
-                self.pump_held(&mut held, emit, &mut |_| {
-                    left = left.saturating_sub(1);
-                    left > 0
-                })
-            }
+            Some(mut held) => self.pump_held(&mut held, emit, &mut || true),
             None => Pumped::Unavailable,
         }
     }
 
-    /// `more` is asked after each item, with its size, whether to go on.
+    /// `more` is asked after each event whether to go on.
     fn pump_held(
         &self,
         held: &mut Held<'_>,
         emit: &mut dyn FnMut(Event<'_>),
-        more: &mut dyn FnMut(usize) -> bool,
+        more: &mut dyn FnMut() -> bool,
     ) -> Pumped {
         let Some(reader) = &mut held.reader else { return Pumped::Unavailable };
         let batch = Batch::begin(std::ptr::from_ref(self));
@@ -102,9 +96,8 @@ impl Shared {
         let (stop, received) = scratch::with(|scratch| {
             reader.read(scratch, &mut |item: Item<'_>| match item {
                 Item::Message(message) => {
-                    let size = message.as_bytes().len();
                     emit(Event::Message(message));
-                    more(size)
+                    more()
                 }
                 Item::Ping(payload) => {
                     self.writer.pong(payload);
@@ -114,7 +107,7 @@ impl Shared {
                 Item::Pong(payload) => {
                     let round_trip = self.pings.answered(payload);
                     emit(Event::Pong(Pong { payload, round_trip }));
-                    more(payload.len())
+                    more()
                 }
                 // The reader ends with it.
                 Item::Close(_) => false,
@@ -190,7 +183,7 @@ impl Shared {
             }
         };
         let Some(mut held) = held else { return Ok(Drive::Idle) };
-        let pumped = self.pump_held(&mut held, on_event, &mut |_| {
+        let pumped = self.pump_held(&mut held, on_event, &mut || {
             left = left.saturating_sub(1);
             left > 0
         });
@@ -256,7 +249,7 @@ impl Shared {
     /// little, hence there is always room for it.
     pub(crate) fn read_rest(&self) {
         if let (Some(host), Some(mut held)) = (self.host(), self.hold()) {
-            self.pump_held(&mut held, &mut |event| store(host, event), &mut |_| true);
+            self.pump_held(&mut held, &mut |event| store(host, event), &mut || true);
         }
     }
 
@@ -265,7 +258,7 @@ impl Shared {
         let room = self.config.receive_buffer;
         while host.waiting() < room {
             let Some(mut held) = self.hold() else { return };
-            let pumped = self.pump_held(&mut held, &mut |event| store(host, event), &mut |_| {
+            let pumped = self.pump_held(&mut held, &mut |event| store(host, event), &mut || {
                 host.waiting() < room
             });
             if pumped != Pumped::More {

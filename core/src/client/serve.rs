@@ -148,7 +148,7 @@ pub(crate) async fn serve(
             Io::Hosted { key, writable: None }
         }
     };
-    let beat = Beat::new(shared);
+    let beat = Beat::new(shared.config.heartbeat);
     let mut connection =
         Connection { client, shared, link, io, beat, close_by: None, broken: false };
     let cause = connection.wait().await;
@@ -437,7 +437,7 @@ fn resume(client: &Client, shared: &Shared) -> Flushed {
 /// Reads for the handler, if this client has one.
 fn pump(client: &Client, shared: &Shared) -> Pumped {
     let Mode::Runtime(slot) = &shared.mode else { return Pumped::Unavailable };
-    let (pumped, outcome) = slot.lend(client, |emit| shared.pump(usize::MAX, emit));
+    let (pumped, outcome) = slot.lend(client, |emit| shared.pump(emit));
     if outcome == Outcome::Panicked {
         shared.signal(signal::RELEASE);
     }

@@ -1,7 +1,7 @@
 //! What the handles, the runtime and the host of one client have in common.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -177,7 +177,7 @@ impl Shared {
     }
 
     pub(crate) fn take_end(&self) -> Option<End> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.end).take()
     }
 
     /// Sees to what a send or flush left to do; whether a flush is owed is the
