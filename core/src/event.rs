@@ -41,6 +41,8 @@ pub enum Event<'a> {
     Open(&'a Opened),
     /// A complete message.
     Message(Message<'a>),
+    /// A part of a message, with [`crate::Config::streaming`].
+    Chunk(Chunk<'a>),
     /// The answer to a ping of ours, from [`crate::Client::ping`] or the heartbeat.
     Pong(Pong<'a>),
     /// The connection was lost or could not be made; another attempt follows.
@@ -105,6 +107,23 @@ impl<'a> Message<'a> {
             Payload::Assembled(bytes) => std::mem::take(bytes),
         }
     }
+}
+
+/// A part of a message, as it arrived. Chunks have nothing to do with how the peer cut the message
+/// into fragments (RFC 6455 section 5.4).
+///
+/// A message has one chunk that is `first` and one that is `last`, often the same; any may be
+/// empty. A message whose connection is lost meanwhile has no last one: `Down` or `Closed` follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Text or binary.
+    pub kind: MessageKind,
+    /// For text, valid UTF-8 over all chunks together; one may end inside a character.
+    pub payload: &'a [u8],
+    /// A message begins.
+    pub first: bool,
+    /// The message is complete.
+    pub last: bool,
 }
 
 /// What the server agreed to.

@@ -61,8 +61,8 @@ mod options;
 pub mod protocol;
 mod transport;
 
-pub use client::{Client, Drive, Sent};
+pub use client::{Client, Drive, MessageWriter, SendOptions, Sent};
 pub use driver::runtime::shutdown;
 pub use error::{Error, ErrorKind, Refusal, Result};
-pub use event::{Closed, Down, Event, Message, MessageKind, Opened, Pong, State};
-pub use options::{Config, Heartbeat, Offline, Reconnect, Tls};
+pub use event::{Chunk, Closed, Down, Event, Message, MessageKind, Opened, Pong, State};
+pub use options::{Compression, Config, Heartbeat, Offline, Proxy, Reconnect, Tls};

@@ -17,7 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// `ws://host[:port]/path?query` or `wss://…`.
+    /// `ws://host[:port]/path?query` or `wss://…`, or a Unix socket:
+    /// `ws+unix:/path/of/the/socket:/path?query`. User and password before the host
+    /// go out as Basic authorization (RFC 7617).
     pub url: String,
     /// Additional request headers, in order. The headers that make the
     /// handshake (`Host`, `Upgrade`, `Connection`, `Sec-WebSocket-*`) cannot
@@ -29,6 +31,14 @@ pub struct Config {
     pub origin: Option<String>,
     /// Certificates and names, for `wss:`.
     pub tls: Tls,
+    /// What to connect through. Default: what the environment says.
+    pub proxy: Proxy,
+    /// How many redirects (301, 302, 303, 307, 308) one attempt follows. Never from
+    /// `wss:` to `ws:`; to another origin without credentials. Default 0.
+    pub max_redirects: u32,
+    /// What to offer of permessage-deflate (RFC 7692); `None` for nothing. Offered by
+    /// default.
+    pub compression: Option<Compression>,
     /// For one attempt: name lookup, TCP, TLS and the handshake. Default 10 s.
     pub connect_timeout: Duration,
     /// For the closing handshake, after which the TCP connection is dropped.
@@ -41,7 +51,11 @@ pub struct Config {
     pub reconnect: Option<Reconnect>,
     /// What a send does while the client is not connected.
     pub offline: Offline,
-    /// The largest message accepted, in bytes. Default 64 MiB.
+    /// Whether messages are delivered in pieces, as they arrive
+    /// ([`crate::Event::Chunk`]), instead of whole. Then neither `max_message_size`
+    /// nor `max_fragments` applies to what is received. Default `false`.
+    pub streaming: bool,
+    /// The largest message accepted, and the largest sent whole, in bytes. Default 64 MiB.
     pub max_message_size: usize,
     /// The most fragments one message may come in. Default 131,072.
     pub max_fragments: u32,
@@ -62,11 +76,15 @@ impl Config {
             subprotocols: Vec::new(),
             origin: None,
             tls: Tls::default(),
+            proxy: Proxy::Environment,
+            max_redirects: 0,
+            compression: Some(Compression::default()),
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(10),
             heartbeat: Heartbeat::default(),
             reconnect: Some(Reconnect::default()),
             offline: Offline::Queue,
+            streaming: false,
             max_message_size: 64 << 20,
             max_fragments: 131_072,
             send_buffer: 16 << 20,
@@ -79,6 +97,9 @@ impl Config {
     /// Refuses what contradicts itself; the URL and what goes into the
     /// handshake are checked where they are used.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(compression) = &self.compression {
+            compression.check()?;
+        }
         let Some(Reconnect { min_delay, max_delay, factor, .. }) = self.reconnect else {
             return Ok(());
         };
@@ -95,7 +116,81 @@ impl Config {
     }
 }
 
-/// How the server proves who it is.
+/// What to connect through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// `HTTPS_PROXY` for `wss:`, `HTTP_PROXY` for `ws:`, else `ALL_PROXY`, in capitals or
+    /// not, unless `NO_PROXY` names the host; read at each attempt.
+    #[default]
+    Environment,
+    /// Nothing, whatever the environment says.
+    None,
+    /// `http://[user:password@]host:port`, `https://…` (CONNECT, RFC 9110 section 9.3.6),
+    /// `socks5://…` (RFC 1928; names are resolved here) or `socks5h://…` (by the proxy).
+    Url(String),
+}
+
+/// An offer of permessage-deflate, and how to compress once it is accepted.
+///
+/// A context with the default window takes about 380 KB to compress and 48 KB to
+/// decompress. By default a connection keeps none to compress, and one to
+/// decompress from the first compressed message on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compression {
+    /// Messages shorter than this are sent as they are. Default 1024 bytes.
+    pub threshold: usize,
+    /// 1 is the quickest, 9 the smallest. Default 6.
+    pub level: u8,
+    /// 1 takes the least memory, 9 the most. Default 8.
+    pub memory_level: u8,
+    /// Each message is compressed by itself, so that nothing is kept between messages.
+    /// Default `true`.
+    pub client_no_context_takeover: bool,
+    /// Asks the server for the same. Default `false`: similar messages get much smaller
+    /// one after another.
+    pub server_no_context_takeover: bool,
+    /// The largest window to compress with, as the logarithm of its bytes, 9 to 15.
+    /// Default 15.
+    pub client_max_window_bits: u8,
+    /// The largest window the server may compress with, 9 to 15. Default 15.
+    pub server_max_window_bits: u8,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Compression {
+            threshold: 1024,
+            level: 6,
+            memory_level: 8,
+            client_no_context_takeover: true,
+            server_no_context_takeover: false,
+            client_max_window_bits: 15,
+            server_max_window_bits: 15,
+        }
+    }
+}
+
+impl Compression {
+    fn check(&self) -> Result<()> {
+        for (name, value, least, most) in [
+            ("level", self.level, 1, 9),
+            ("memory_level", self.memory_level, 1, 9),
+            ("client_max_window_bits", self.client_max_window_bits, 9, 15),
+            ("server_max_window_bits", self.server_max_window_bits, 9, 15),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("compression: expected {name} of {least} to {most}, got {value}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How the server proves who it is, and how the client does if the server asks.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tls {
@@ -110,11 +205,28 @@ pub struct Tls {
     /// The name the certificate must carry, and the name sent as SNI;
     /// the URL's host by default.
     pub server_name: Option<String>,
+    /// A PEM file with the client's certificate and what links it to an authority. Read
+    /// anew at each attempt, as short-lived certificates are replaced in place.
+    pub client_cert: Option<PathBuf>,
+    /// A PEM file with the private key of `client_cert`, not encrypted. Read anew at
+    /// each attempt.
+    pub client_key: Option<PathBuf>,
+    /// If there are any, the server's public key must be one of these, whoever vouches
+    /// for it: `sha256//` and the base64 of the SHA-256 of its SubjectPublicKeyInfo.
+    pub pinned_keys: Vec<String>,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Tls { ca_file: None, ca_pem: None, verify: true, server_name: None }
+        Tls {
+            ca_file: None,
+            ca_pem: None,
+            verify: true,
+            server_name: None,
+            client_cert: None,
+            client_key: None,
+            pinned_keys: Vec::new(),
+        }
     }
 }
 

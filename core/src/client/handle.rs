@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::handler::Slot;
 use super::lifecycle;
+use super::message_writer::MessageWriter;
 use super::scope::{Place, place};
 use super::shared::{Mode, Shared, signal};
 use super::writer::Turn;
@@ -53,6 +54,23 @@ pub enum Sent {
     /// [`Client::send_in_turn`]: the caller owes a [`Client::flush`] at the end of this turn
     /// of its event loop.
     Deferred,
+}
+
+/// How one message is sent; start with the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendOptions {
+    /// Whether the message may be compressed, if that was agreed on. Default `true`; `false`
+    /// for what is compressed already or secret (RFC 7692 section 8).
+    pub compress: bool,
+    /// Whether the caller has an event loop, as for [`Client::send_in_turn`]. Default `false`.
+    pub in_turn: bool,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        SendOptions { compress: true, in_turn: false }
+    }
 }
 
 /// What a call of [`Client::drive`] left behind.
@@ -135,14 +153,33 @@ impl Client {
     /// [`crate::ErrorKind::Closed`] after the close, [`crate::ErrorKind::Offline`] if so configured,
     /// [`crate::ErrorKind::Utf8`] for text that is not UTF-8.
     pub fn send(&self, kind: MessageKind, payload: &[u8]) -> Result<()> {
-        self.take(kind, payload, Turn::None).map(drop)
+        self.send_with(kind, payload, SendOptions::default()).map(drop)
+    }
+
+    /// Like [`send`](Client::send), with a choice.
+    pub fn send_with(
+        &self,
+        kind: MessageKind,
+        payload: &[u8],
+        options: SendOptions,
+    ) -> Result<Sent> {
+        self.take(kind, payload, if options.in_turn { Turn::Host } else { Turn::None })
+    }
+
+    /// Begins a message that is sent piece by piece. Nothing goes out before its first piece.
+    ///
+    /// [`crate::ErrorKind::Offline`] while not connected: such a message is never queued.
+    /// [`crate::ErrorKind::Busy`] while another one is unfinished.
+    pub fn begin_message(&self, kind: MessageKind, options: SendOptions) -> Result<MessageWriter> {
+        let _ = options;
+        Ok(MessageWriter::new(self.clone(), kind, 0))
     }
 
     /// Like [`send`](Client::send), for callers that have an event loop: the first message of a turn
     /// goes out at once, the others wait for the [`flush`](Client::flush)
     /// that the caller owes when it got [`Sent::Deferred`].
     pub fn send_in_turn(&self, kind: MessageKind, payload: &[u8]) -> Result<Sent> {
-        self.take(kind, payload, Turn::Host)
+        self.send_with(kind, payload, SendOptions { in_turn: true, ..SendOptions::default() })
     }
 
     /// Sends what [`send_in_turn`](Client::send_in_turn) held back, and begins a new turn.

@@ -10,6 +10,7 @@ mod handle;
 mod handler;
 mod heartbeat;
 mod lifecycle;
+mod message_writer;
 mod pings;
 mod reading;
 mod scope;
@@ -17,5 +18,6 @@ mod serve;
 mod shared;
 mod writer;
 
-pub use handle::{Client, Drive, Sent};
+pub use handle::{Client, Drive, SendOptions, Sent};
+pub use message_writer::MessageWriter;
 pub(crate) use shared::Shared;

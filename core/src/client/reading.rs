@@ -14,7 +14,7 @@ use crate::connection::reader::{End, Reader, Stop};
 use crate::driver::host::{Host, Stored};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Message, Pong};
+use crate::event::{Chunk, Event, Message, Pong};
 use crate::protocol::decoder::Item;
 use crate::transport::scratch;
 
@@ -211,6 +211,9 @@ impl Shared {
                 return;
             }
             Stored::Message(kind, bytes) => emit(Event::Message(Message::assembled(*kind, bytes))),
+            Stored::Chunk { kind, payload, first, last } => {
+                emit(Event::Chunk(Chunk { kind: *kind, payload, first: *first, last: *last }));
+            }
             Stored::Pong(payload, round_trip) => {
                 emit(Event::Pong(Pong { payload, round_trip: *round_trip }));
             }
@@ -275,6 +278,9 @@ fn store(host: &Host, event: Event<'_>) {
     match event {
         Event::Message(message) => {
             host.post(Stored::Message(message.kind(), message.into_bytes()));
+        }
+        Event::Chunk(Chunk { kind, payload, first, last }) => {
+            host.post(Stored::Chunk { kind, payload: payload.to_vec(), first, last });
         }
         Event::Pong(Pong { payload, round_trip }) => {
             host.post(Stored::Pong(payload.to_vec(), round_trip));

@@ -25,6 +25,12 @@ pub(crate) enum Stored {
     /// The connection with this number is open.
     Open(u64, Opened),
     Message(MessageKind, Vec<u8>),
+    Chunk {
+        kind: MessageKind,
+        payload: Vec<u8>,
+        first: bool,
+        last: bool,
+    },
     Pong(Vec<u8>, Option<Duration>),
     Down(Down),
     Drain,
@@ -34,7 +40,9 @@ pub(crate) enum Stored {
 impl Stored {
     fn bytes(&self) -> usize {
         match self {
-            Stored::Message(_, bytes) | Stored::Pong(bytes, _) => bytes.len() + 32,
+            Stored::Message(_, bytes)
+            | Stored::Chunk { payload: bytes, .. }
+            | Stored::Pong(bytes, _) => bytes.len() + 32,
             _ => 0,
         }
     }
