@@ -19,7 +19,7 @@ MEGABYTES = 16.0
 
 _OPTIONS = {
     "connect_timeout", "close_timeout", "max_message_size", "max_fragments", "subprotocols",
-    "reconnect",
+    "reconnect", "compression", "server_max_window_bits", "server_no_context_takeover",
 }  # fmt: skip
 _KEYS = {
     "what", "rfc", "each", "scheme", "options", "on_open", "server", "sent", "connection",
@@ -151,6 +151,9 @@ class Case:
         words = {"url": f"{self.scheme}://127.0.0.1:{port}/", **self.options}
         if isinstance(subprotocols := words.get("subprotocols"), list):
             words["subprotocols"] = ",".join(subprotocols)
+        for name in ("compression", "server_no_context_takeover"):
+            if name in words:
+                words[name] = int(words[name])
         if self.on_open:
             words["on_open"] = self.on_open.replace(" ", ":")
         return " ".join(f"{name}={value}" for name, value in words.items())

@@ -10,6 +10,7 @@
     key                          what Sec-WebSocket-Accept has to be
     head                         a status line and headers that open a connection, ...
     accepted                     ... and with the empty line behind them
+    deflating                    the same, with permessage-deflate agreed on
 
 Terms that follow one another are joined.
 """
@@ -118,7 +119,13 @@ class _Parser:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept_of(self._key) + b"\r\n"
         )
-        names = {"key": accept_of(self._key), "head": head, "accepted": head + b"\r\n"}
+        extended = head + b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+        names = {
+            "key": accept_of(self._key),
+            "head": head,
+            "accepted": head + b"\r\n",
+            "deflating": extended + b"\r\n",
+        }
         if token not in names:
             raise Malformed(f"{self._expression!r}: {token!r} is neither hexadecimal nor a name")
         return names[token]

@@ -1,6 +1,6 @@
 """A server that does what a script says, byte for byte, and notes what the client does.
 
-A step a line:
+A step a line; a line that begins with white space goes on with the one before:
 
     request          wait for the client's request
     accept           the same, and open the connection (`send accepted`)
@@ -77,8 +77,8 @@ def check(script: str) -> None:
 
 
 def steps(script: str) -> list[str]:
-    """Return the steps of a script."""
-    return [line.strip() for line in script.splitlines() if line.strip()]
+    """Return the steps of a script, each in one line."""
+    return re.sub(r"\n[ \t]+", " ", script).strip().split("\n")
 
 
 @dataclass

@@ -3,8 +3,8 @@
     run.py [--face NAME]… [FILE-OR-NUMBER]…
 
 Each file says what a server does and what the client must do (README.md). Each face of
-the library has a small program that does as it is told, and tells what happened. Prints what failed,
-and for each face "N passed, N failed".
+the library has a small program that does as it is told and tells what happened. Prints
+what failed, and for each face "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ class Program:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             )  # fmt: skip
             self._lines = queue.SimpleQueue()
-            threading.Thread(
-                target=_listen, args=(self._process, self._lines), daemon=True
-            ).start()
+            threading.Thread(target=_listen, args=(self._process, self._lines), daemon=True).start()
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         return self._process.pid

@@ -113,6 +113,12 @@ static void set(lw_config *config, const char *name, char *value)
     } else if (strcmp(name, "reconnect") == 0) {
         uint32_t ms = (uint32_t)number;
         code = lw_config_set_reconnect(config, ms, ms, 2.0, 0, 5000);
+    } else if (strcmp(name, "compression") == 0) {
+        code = lw_config_set_compression(config, number != 0);
+    } else if (strcmp(name, "server_max_window_bits") == 0) {
+        code = lw_config_set_compression_window_bits(config, 15, (uint32_t)number);
+    } else if (strcmp(name, "server_no_context_takeover") == 0) {
+        code = lw_config_set_compression_context_takeover(config, false, number == 0);
     } else if (strcmp(name, "subprotocols") == 0) {
         char *rest = value;
         for (char *one; (one = strtok_r(rest, ",", &rest)) != NULL;)

@@ -8,7 +8,7 @@ use std::io::{BufRead, Write as _, stdin, stdout};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use longwire::{Client, Closed, Config, Drive, Event, MessageKind, Reconnect};
+use longwire::{Client, Closed, Compression, Config, Drive, Event, MessageKind, Reconnect};
 
 /// What a case asks of its user once the connection is open.
 #[derive(Clone, Copy, Default)]
@@ -34,6 +34,8 @@ fn read(line: &str) -> Result<(Config, OnOpen), Box<dyn Error>> {
     config.reconnect = None;
     for word in line.split(' ') {
         let (name, value) = word.split_once('=').ok_or(word)?;
+        let mut nobody = Compression::default();
+        let offer = config.compression.as_mut().unwrap_or(&mut nobody);
         let millis = || value.parse().map(Duration::from_millis);
         match name {
             "url" => config.url = value.to_owned(),
@@ -42,6 +44,9 @@ fn read(line: &str) -> Result<(Config, OnOpen), Box<dyn Error>> {
             "max_message_size" => config.max_message_size = value.parse()?,
             "max_fragments" => config.max_fragments = value.parse()?,
             "subprotocols" => config.subprotocols = value.split(',').map(str::to_owned).collect(),
+            "compression" if value == "0" => config.compression = None,
+            "server_max_window_bits" => offer.server_max_window_bits = value.parse()?,
+            "server_no_context_takeover" => offer.server_no_context_takeover = value == "1",
             "reconnect" => {
                 let mut reconnect = Reconnect::default();
                 reconnect.min_delay = millis()?;

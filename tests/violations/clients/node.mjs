@@ -31,6 +31,10 @@ function read(line) {
   const options = { reconnect: false };
   for (const [name, value] of Object.entries(words)) {
     if (name === 'subprotocols') options.subprotocols = value.split(',');
+    else if (name === 'compression') options.compression = value === '1';
+    else if (name === 'server_max_window_bits') options.compression = { serverMaxWindowBits: +value };
+    else if (name === 'server_no_context_takeover')
+      options.compression = { serverNoContextTakeover: value === '1' };
     else if (name === 'reconnect') options.reconnect = { minDelay: +value, maxDelay: +value };
     else options[name.replace(/_./g, (pair) => pair[1].toUpperCase())] = +value;
   }

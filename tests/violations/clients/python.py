@@ -40,6 +40,13 @@ def read(line: str) -> dict[str, Any]:
                 options[name] = int(value) / 1000
             case "max_message_size" | "max_fragments":
                 options[name] = int(value)
+            case "compression" if value == "0":
+                options[name] = None
+            case "server_max_window_bits":
+                options["compression"] = longwire.Deflate(server_max_window_bits=int(value))
+            case "server_no_context_takeover":
+                fresh = value == "1"
+                options["compression"] = longwire.Deflate(server_no_context_takeover=fresh)
             case "subprotocols":
                 options[name] = value.split(",")
             case "reconnect":
@@ -80,7 +87,7 @@ async def play(url: str, on_open: str = "", **options: Any) -> None:
 
 async def main() -> None:
     # One loop for all, and nobody else to wait for: reading may block.
-    for line in sys.stdin:  # noqa: ASYNC101
+    for line in sys.stdin:
         await play(**read(line))
 
 
