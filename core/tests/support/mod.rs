@@ -72,13 +72,27 @@ fn binary() -> PathBuf {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
-    Open { attempt: u32, reconnects: u32, subprotocol: Option<String> },
+    Open {
+        attempt: u32,
+        reconnects: u32,
+        subprotocol: Option<String>,
+    },
     Text(String),
     Binary(Vec<u8>),
+    /// Payload, first and last.
+    Chunk(Vec<u8>, bool, bool),
     Pong(Vec<u8>, bool),
-    Down { kind: longwire::ErrorKind, code: Option<u16> },
+    Down {
+        kind: longwire::ErrorKind,
+        code: Option<u16>,
+    },
     Drain,
-    Closed { code: u16, reason: String, clean: bool, kind: Option<longwire::ErrorKind> },
+    Closed {
+        code: u16,
+        reason: String,
+        clean: bool,
+        kind: Option<longwire::ErrorKind>,
+    },
 }
 
 impl From<Event<'_>> for Seen {
@@ -93,6 +107,7 @@ impl From<Event<'_>> for Seen {
                 MessageKind::Text => Seen::Text(message.as_text().unwrap().to_owned()),
                 MessageKind::Binary => Seen::Binary(message.into_bytes()),
             },
+            Event::Chunk(chunk) => Seen::Chunk(chunk.payload.to_vec(), chunk.first, chunk.last),
             Event::Pong(pong) => Seen::Pong(pong.payload.to_vec(), pong.round_trip.is_some()),
             Event::Down(down) => Seen::Down { kind: down.error.kind(), code: down.code },
             Event::Drain => Seen::Drain,
