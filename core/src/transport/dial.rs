@@ -39,7 +39,7 @@ pub(crate) async fn connect(target: &Target, trust: Option<&Trust>) -> Result<As
         .into_std()
         .map_err(|error| lost(&error))?;
     let session = match trust {
-        Some(trust) => Some(trust.session(&target.host)?),
+        Some(trust) => Some(trust.session(&target.host).await?),
         None => None,
     };
     let link = Arc::new(Link::new(socket, session));
@@ -66,7 +66,7 @@ pub(crate) async fn write_all(ready: &AsyncFd<Registered>, mut request: &[u8]) -
             Err(error) if would_block(&error) => {
                 ready.writable().await.map_err(|error| lost(&error))?.clear_ready();
             }
-            Err(error) => return Err(lost(&error)),
+            Err(error) => return Err(scratch::with(|scratch| link.why_lost(&error, scratch))),
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ pub struct Server {
     pub ws: String,
     pub wss: String,
     pub wss_bad_name: String,
+    pub wss_client_cert: String,
     pub ca_file: String,
 }
 
@@ -41,6 +42,7 @@ impl Server {
             ws: text("ws"),
             wss: text("wss"),
             wss_bad_name: text("wss_bad_name"),
+            wss_client_cert: text("wss_client_cert"),
             ca_file: text("ca_file"),
             child,
         }
@@ -48,6 +50,11 @@ impl Server {
 
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.ws)
+    }
+
+    /// A file that the server made beside its CA.
+    pub fn file(&self, name: &str) -> PathBuf {
+        PathBuf::from(&self.ca_file).with_file_name(name)
     }
 }
 
@@ -181,6 +188,48 @@ impl Probe {
 
     pub fn text(&self, text: &str) {
         self.client.send(MessageKind::Text, text.as_bytes()).unwrap();
+    }
+}
+
+/// What the only attempt of a client fails for.
+pub fn cause(config: Config) -> longwire::Error {
+    let (sender, events) = channel();
+    let client = Client::start(config, move |_, event| {
+        let cause = match event {
+            Event::Closed(closed) => closed.error.clone(),
+            _ => None,
+        };
+        let _ = sender.send(cause);
+    });
+    let _client = client.unwrap();
+    events.recv_timeout(LIMIT).expect("an end in time").expect("a failure and its cause")
+}
+
+/// A directory that is removed at the end.
+pub struct TempDir(pub PathBuf);
+
+impl TempDir {
+    pub fn new(name: &str) -> TempDir {
+        let name = format!("longwire-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        TempDir(path)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
