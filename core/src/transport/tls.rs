@@ -70,6 +70,11 @@ impl Trust {
         ClientConnection::new(self.config.clone(), name)
             .map_err(|error| super::link::tls_error(&error))
     }
+
+    /// For a session that somebody else makes.
+    pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>> {
