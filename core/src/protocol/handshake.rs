@@ -11,11 +11,13 @@
 //! [`ErrorKind::Status`].
 
 mod answer;
+pub mod extensions;
 pub(super) mod head;
 mod request;
 
 use self::answer::Offer;
 use self::head::Head;
+use super::deflate::Agreement;
 use super::target::Target;
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::options::Config;
@@ -50,6 +52,8 @@ pub struct Accepted {
     pub subprotocol: Option<String>,
     /// The value of `Sec-WebSocket-Extensions`, empty if there is none.
     pub extensions: String,
+    /// What was agreed on compression, if it was.
+    pub deflate: Option<Agreement>,
     /// Response headers, names in lower case, in the order they came but for
     /// those of the same name, which stand together.
     pub headers: Vec<(String, Vec<u8>)>,
@@ -64,7 +68,7 @@ impl Handshake {
         let (request, key) = request::build(target, config)?;
         Ok(Handshake {
             request,
-            offer: Offer::new(&key, config.subprotocols.clone()),
+            offer: Offer::new(&key, config.subprotocols.clone(), config.compression),
             head: Head::default(),
             refusal: None,
         })
@@ -86,8 +90,14 @@ impl Handshake {
         let headers = answer::listed(response.headers());
         let rest = self.head.take_rest();
         if response.status() == 101 {
-            let (subprotocol, extensions) = self.offer.verify(response.headers())?;
-            return Ok(Some(Accepted { subprotocol, extensions, headers, leftover: rest }));
+            let agreed = self.offer.verify(response.headers())?;
+            return Ok(Some(Accepted {
+                subprotocol: agreed.subprotocol,
+                extensions: agreed.extensions,
+                deflate: agreed.deflate,
+                headers,
+                leftover: rest,
+            }));
         }
         let chunked = answer::is_chunked(response.headers());
         self.refuse(Refused {

@@ -13,6 +13,7 @@
 pub(crate) mod authority;
 pub mod credentials;
 pub mod decoder;
+pub mod deflate;
 pub mod encoder;
 pub mod frame;
 pub mod handshake;
