@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use longwire::{Client, Config, Event, MessageKind};
+use longwire::{Client, Config, Error, Event, MessageKind, Proxy};
+
+pub mod peers;
 
 /// No wait in a test is longer.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -139,7 +141,7 @@ pub struct Probe {
 impl Probe {
     pub fn runtime(config: Config) -> Probe {
         let (sender, events) = channel();
-        let client = Client::start(config, move |_, event| {
+        let client = Client::start(local(config), move |_, event| {
             let _ = sender.send(event.into());
         })
         .unwrap();
@@ -147,7 +149,7 @@ impl Probe {
     }
 
     pub fn hosted(config: Config) -> Probe {
-        let client = Client::start_hosted(config).unwrap();
+        let client = Client::start_hosted(local(config)).unwrap();
         Probe { client, events: None, ready: Default::default() }
     }
 
@@ -238,4 +240,35 @@ pub fn once(url: impl Into<String>) -> Config {
     let mut config = Config::new(url);
     config.reconnect = None;
     config
+}
+
+/// The tests' servers are on this machine, whatever proxies its user has.
+fn local(mut config: Config) -> Config {
+    if config.proxy == Proxy::Environment {
+        config.proxy = Proxy::None;
+    }
+    config
+}
+
+/// The error of the first attempt, and whether another one follows.
+pub fn first_error(config: Config) -> (Error, bool) {
+    let (sender, events) = channel();
+    let _client = Client::start(config, move |_, event| {
+        let _ = match event {
+            Event::Down(down) => sender.send(Ok((down.error.clone(), true))),
+            Event::Closed(closed) => sender.send(Ok((closed.error.clone().unwrap(), false))),
+            other => sender.send(Err(format!("{other:?}"))),
+        };
+    })
+    .unwrap();
+    events.recv_timeout(LIMIT).expect("an event in time").expect("no connection")
+}
+
+/// One message there and back.
+pub fn converse(probe: &mut Probe) {
+    probe.open();
+    for text in ["one".to_owned(), "x".repeat(300_000)] {
+        probe.text(&text);
+        assert_eq!(probe.next(), Seen::Text(text));
+    }
 }
