@@ -113,12 +113,12 @@ class Peer:
         """Return what the client sent behind its request; complain about what it must not."""
         if not self.key:
             return []
-        rest = memoryview(self.received)
+        at = 0
         frames = []
-        while rest:
-            frame, size = _frame(rest)
+        while at < len(self.received):
+            frame, size = _frame(self.received, at)
             frames.append(frame)
-            rest = rest[size:]
+            at += size
         return frames
 
     def _step(self, verb: str, rest: str) -> None:
@@ -235,22 +235,23 @@ def _size(data: bytearray, at: int) -> int:
     return size if at + size <= len(data) else 0
 
 
-def _frame(data: memoryview) -> tuple[Frame, int]:
-    """Return the first frame, with its size, if it is one that a client may send."""
-    beginning = bytes(data[:14]).hex(" ")
-    size = _size(bytearray(data), 0)
+def _frame(data: bytearray, at: int) -> tuple[Frame, int]:
+    """Return the frame at a place, with its size, if it is one that a client may send."""
+    beginning = data[at : at + 14].hex(" ")
+    size = _size(data, at)
     if not size:
-        raise Unplayable(f"expected whole frames, got {len(data)} bytes that begin {beginning}")
-    kind = _OPCODES.get(data[0] & 0x0F)
-    if kind is None or data[0] & 0xF0 != 0x80:
+        raise Unplayable(f"expected whole frames, got {len(data) - at} bytes: {beginning} ...")
+    first, second = data[at], data[at + 1]
+    kind = _OPCODES.get(first & 0x0F)
+    if kind is None or first & 0xF0 != 0x80:
         raise Unplayable(f"expected a whole message or control frame, got {beginning}")
-    if not data[1] & 0x80:
+    if not second & 0x80:
         raise Unplayable(f"expected a masked frame, got {beginning}")
-    begin = 6 + {126: 2, 127: 8}.get(data[1] & 0x7F, 0)
-    mask = data[begin - 4 : begin]
-    length = size - begin
-    if (length > 125) + (length > 0xFFFF) != ({126: 1, 127: 2}.get(data[1] & 0x7F, 0)):
+    extra = {126: 2, 127: 8}.get(second & 0x7F, 0)
+    begin = at + 6 + extra
+    length = at + size - begin
+    if extra != (8 if length > 0xFFFF else 2 if length > 125 else 0):
         raise Unplayable(f"expected the shortest form of a length, got {beginning}")
-    cover = bytes(mask) * (length // 4 + 1)
-    number = int.from_bytes(data[begin:size], "big") ^ int.from_bytes(cover[:length], "big")
+    cover = bytes(data[begin - 4 : begin]) * (length // 4 + 1)
+    number = int.from_bytes(data[begin : at + size], "big") ^ int.from_bytes(cover[:length], "big")
     return Frame(kind, number.to_bytes(length, "big")), size

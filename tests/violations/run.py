@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from case import Case, Report, Wrong, read
@@ -179,30 +179,31 @@ class Result:
     """How a face did."""
 
     passed: int = 0
-    failures: list[str] = field(default_factory=list)
+    failed: int = 0
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.passed} passed, {len(self.failures)} failed"
+        return f"{self.passed} passed, {self.failed} failed"
 
 
-def play_all(command: list[str], files: dict[Path, list[Case]], result: Result) -> None:
-    """Play all cases with one face's program."""
+def play_all(face: str, files: dict[Path, list[Case]], result: Result) -> None:
+    """Play all cases with one face's program; print what fails."""
     begun = time.monotonic()
-    program = Program(command)
+    program = Program(FACES[face])
     try:
         warm_up = next(path for path in files if path.name.startswith(WARM_UP))
         for path, cases in [(warm_up, files[warm_up]), *files.items()]:
-            failures = []
+            failures = 0
             for case in cases:
                 try:
                     play(case, program)
                 except Wrong as wrong:
-                    failures.append(f"{path.relative_to(HERE)} ({case.name}): {wrong}")
-                    if len(failures) == PATIENCE:
+                    print(f"{face}: {path.relative_to(HERE)} ({case.name}): {wrong}", flush=True)
+                    failures += 1
+                    if failures == PATIENCE:
                         break
-            result.failures += failures
-            result.passed += not failures
+            result.failed += failures > 0
+            result.passed += failures == 0
         result.passed -= 1
     finally:
         program.end()
@@ -225,7 +226,7 @@ def main() -> int:
         sys.exit(f"run.py: {wrong}")
     results = {face: Result() for face in arguments.face or FACES}
     threads = [
-        threading.Thread(target=play_all, args=(FACES[face], files, result))
+        threading.Thread(target=play_all, args=(face, files, result))
         for face, result in results.items()
     ]
     for thread in threads:
@@ -233,11 +234,8 @@ def main() -> int:
     for thread in threads:
         thread.join()
     for face, result in results.items():
-        for failure in result.failures:
-            print(f"{face}: {failure}")
-    for face, result in results.items():
         print(f"{face:12}  {result} in {result.seconds:.0f} s")
-    return 1 if any(result.failures for result in results.values()) else 0
+    return 1 if any(result.failed for result in results.values()) else 0
 
 
 if __name__ == "__main__":
