@@ -120,9 +120,12 @@ class Memory:
             soft = int((self._status("VmSize") + address_space) * (1 << 20))
             resource.prlimit(pid, resource.RLIMIT_AS, (soft, self._limit[1]))
 
+    def lift(self) -> None:
+        """Let it reserve what it likes again."""
+        resource.prlimit(self._pid, resource.RLIMIT_AS, self._limit)
+
     def growth(self) -> float:
         """Return by how much its resident memory was larger than before, at most."""
-        resource.prlimit(self._pid, resource.RLIMIT_AS, self._limit)
         return self._status("VmHWM") - self._before
 
     def _status(self, name: str) -> float:
@@ -159,6 +162,8 @@ def play(case: Case, program: Program) -> None:
     finally:
         if not reports or reports[-1].word != "closed":
             program.end()
+        elif memory is not None:
+            memory.lift()
     case.check(reports)
     for connection, frames in zip(case.connections, sent, strict=True):
         connection.check(frames)
