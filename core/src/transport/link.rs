@@ -1,4 +1,5 @@
-//! One TCP connection, with TLS or without, as two independent directions.
+//! One connection, over TCP or a Unix socket, with TLS or without, as two
+//! independent directions.
 //!
 //! Nothing here blocks and nothing here waits: readiness is the driver's
 //! business. Any thread may read while another one writes, as long as each
@@ -7,7 +8,6 @@
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
@@ -22,7 +22,7 @@ const RECORDS: usize = 64 << 10;
 
 /// A non-blocking socket and what encrypts it.
 pub(crate) struct Link {
-    socket: TcpStream,
+    socket: OwnedFd,
     tls: Option<Tls>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Got<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(socket: TcpStream, session: Option<ClientConnection>) -> Link {
+    pub(crate) fn new(socket: OwnedFd, session: Option<ClientConnection>) -> Link {
         let tls = session.map(|mut session| {
             // The outbox is the bound; rustls has no say in it.
             session.set_buffer_limit(None);
@@ -199,7 +199,8 @@ impl Link {
             lock(&tls.session).send_close_notify();
             let _ = self.write(&[]);
         }
-        let _ = self.socket.shutdown(Shutdown::Write);
+        // SAFETY: involves no memory. Its only error is that the connection has ended.
+        unsafe { libc::shutdown(self.fd(), libc::SHUT_WR) };
     }
 
     /// Whether the socket holds bytes that nobody has read.
@@ -221,7 +222,7 @@ impl Link {
 
     /// Another descriptor of the same socket, to be registered for its own readiness.
     pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
-        self.socket.try_clone().map(OwnedFd::from)
+        self.socket.try_clone()
     }
 
     pub(crate) fn fd(&self) -> RawFd {

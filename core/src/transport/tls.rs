@@ -101,6 +101,11 @@ impl Trust {
         let config = lock(&self.config).clone();
         ClientConnection::new(config, name).map_err(|error| super::link::tls_error(&error))
     }
+
+    /// For a session that somebody else makes.
+    pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
+        lock(&self.config).clone()
+    }
 }
 
 /// The configuration for all who expect and show the same.
