@@ -41,7 +41,7 @@ pub(crate) async fn connect(
         (None, None) => owned(tcp(&target.host, target.port, "").await?)?,
     };
     let session = match trust {
-        Some(trust) => Some(trust.session(&target.host)?),
+        Some(trust) => Some(trust.session(&target.host).await?),
         None => None,
     };
     let link = Arc::new(Link::new(socket, session));
@@ -97,7 +97,7 @@ pub(crate) async fn write_all(ready: &AsyncFd<Registered>, mut request: &[u8]) -
             Err(error) if would_block(&error) => {
                 ready.writable().await.map_err(|error| lost(&error))?.clear_ready();
             }
-            Err(error) => return Err(lost(&error)),
+            Err(error) => return Err(scratch::with(|scratch| link.why_lost(&error, scratch))),
         }
     }
     Ok(())
