@@ -1,16 +1,14 @@
 //! Redirects: which are followed, and what goes along.
 
-mod support;
-
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::peers::{answering, drain, listen, read_head};
+use crate::support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 use longwire::{Config, ErrorKind};
-use support::peers::{answering, drain, listen, read_head};
-use support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 
 fn following(most: u32, url: impl Into<String>) -> Config {
     let mut config = once(url);

@@ -1,9 +1,7 @@
 //! Servers whose public key is known beforehand.
 
-mod support;
-
+use crate::support::{Probe, Server, cause, once};
 use longwire::{Client, Config, ErrorKind};
-use support::{Probe, Server, cause, once};
 
 /// Nobody's: the digest of nothing.
 const OTHER: &str = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";

@@ -1,14 +1,12 @@
 //! Messages sent in fragments and taken in chunks, over a socket.
 
-mod support;
-
 use std::io::Read;
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Probe, Seen, Server, once};
 use longwire::{Client, Config, ErrorKind, Event, MessageKind, Offline, SendOptions};
-use support::{Probe, Seen, Server, once};
 
 fn kind<T: std::fmt::Debug>(result: longwire::Result<T>) -> ErrorKind {
     result.expect_err("an error").kind()
@@ -130,7 +128,7 @@ fn begun_from_within_open_it_precedes_the_queue() {
     .unwrap();
     client.send(MessageKind::Text, b"queued").unwrap();
     for wanted in ["first", "queued"] {
-        assert_eq!(texts.recv_timeout(support::LIMIT).unwrap(), wanted);
+        assert_eq!(texts.recv_timeout(crate::support::LIMIT).unwrap(), wanted);
     }
 }
 

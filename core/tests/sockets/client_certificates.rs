@@ -1,7 +1,5 @@
 //! Servers that ask who the client is.
 
-mod support;
-
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -10,13 +8,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{LIMIT, Probe, Seen, Server, TempDir, cause, once};
 use longwire::{Client, Config, Error, ErrorKind};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use rustls::{SupportedProtocolVersion, version};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use support::{LIMIT, Probe, Seen, Server, TempDir, cause, once};
 
 /// For the server that demands a certificate, with that of `name` if there is one.
 fn config(server: &Server, name: Option<&str>) -> Config {
