@@ -1,7 +1,5 @@
 //! Connections through proxies, and proxies that do not play along.
 
-mod support;
-
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
@@ -9,9 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::peers::{answering, carry, drain, http_proxy, listen, read_head, socks_proxy};
+use crate::support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 use longwire::{Client, Config, ErrorKind, Proxy};
-use support::peers::{answering, carry, drain, http_proxy, listen, read_head, socks_proxy};
-use support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 
 fn through(proxy: impl Into<String>, url: impl Into<String>) -> Config {
     let mut config = once(url);
@@ -187,10 +185,10 @@ fn proxies_that_answer_nonsense() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
         while stream.write_all(b"X-Another: header\r\n").is_ok() {}
     });
-    let (garbage, _1) = answering("SSH-2.0-OpenSSH\r\n");
-    let (silent, _2) = answering("");
-    let (cut, _3) = answering("HTTP/1.1 200 Connection est");
-    let (eager, _4) = answering("HTTP/1.1 200 OK\r\n\r\nand more");
+    let (garbage, _) = answering("SSH-2.0-OpenSSH\r\n");
+    let (silent, _) = answering("");
+    let (cut, _) = answering("HTTP/1.1 200 Connection est");
+    let (eager, _) = answering("HTTP/1.1 200 OK\r\n\r\nand more");
     for (proxy, says) in [
         (endless, "at most 65536 bytes"),
         (garbage, "got \"SSH-2.0-OpenSSH"),
@@ -375,7 +373,7 @@ fn the_environment_names_the_proxy() {
     let (proxy, requests) = answering("HTTP/1.1 502 Bad Gateway\r\n\r\n");
     let run = |url: &str, environment: &[(&str, &str)]| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "the_environment_names_the_proxy", "--nocapture"]);
+        command.args(["--exact", "reach_proxies::the_environment_names_the_proxy", "--nocapture"]);
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"] {
             command.env_remove(name).env_remove(name.to_ascii_lowercase());
         }

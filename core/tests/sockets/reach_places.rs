@@ -1,8 +1,6 @@
 //! Places that a URL can name beside a host and a port: Unix sockets, IPv6
 //! addresses; and the user who asks.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,9 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::peers::read_head;
+use crate::support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 use longwire::{Client, Config, ErrorKind, Proxy};
-use support::peers::read_head;
-use support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 
 /// A directory that is gone with the test.
 struct Directory(PathBuf);

@@ -1,16 +1,14 @@
 //! Redirects: which are followed, and what goes along.
 
-mod support;
-
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::peers::{answering, drain, listen, read_head};
+use crate::support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 use longwire::{Config, ErrorKind};
-use support::peers::{answering, drain, listen, read_head};
-use support::{LIMIT, Probe, Seen, Server, converse, first_error, once};
 
 fn following(most: u32, url: impl Into<String>) -> Config {
     let mut config = once(url);
@@ -142,7 +140,7 @@ fn credentials_go_to_their_own_origin_only() {
 #[test]
 fn from_no_tls_to_tls_but_never_back() {
     let server = Server::start();
-    let (plain, _1) = answering(redirect(301, &http(&format!("{}/echo", server.wss))));
+    let (plain, _) = answering(redirect(301, &http(&format!("{}/echo", server.wss))));
     let mut config = following(1, format!("ws://{plain}/"));
     // Trust is needed only now, and it is the one that was given.
     config.tls.ca_file = Some(server.ca_file.clone().into());
