@@ -52,13 +52,13 @@ pub struct Agreement {
 
 /// Decompresses the messages of one connection.
 pub struct Inflater {
-    context: Option<Box<Inflate>>,
+    context: Option<Inflate>,
     takeover: bool,
     /// Nothing came since the message began, or since a last block.
     complete: bool,
 }
 
-static INFLATES: Mutex<Vec<Box<Inflate>>> = Mutex::new(Vec::new());
+static INFLATES: Mutex<Vec<Inflate>> = Mutex::new(Vec::new());
 
 impl Inflater {
     /// For a server that keeps to `agreement`.
@@ -75,7 +75,7 @@ impl Inflater {
         most: usize,
     ) -> Result<(), Violation> {
         let context = self.context.get_or_insert_with(|| {
-            take(&INFLATES, |_| true).unwrap_or_else(|| Box::new(Inflate::new(false, WINDOW)))
+            take(&INFLATES, |_| true).unwrap_or_else(|| Inflate::new(false, WINDOW))
         });
         while out.len() < most {
             if out.capacity() == out.len() {
@@ -148,7 +148,7 @@ pub struct Deflater {
     sort: Sort,
     threshold: usize,
     takeover: bool,
-    context: Option<Box<Context>>,
+    context: Option<Context>,
 }
 
 /// Contexts of the same sort can stand in for each other.
@@ -165,7 +165,7 @@ struct Context {
     out: Vec<u8>,
 }
 
-static CONTEXTS: Mutex<Vec<Box<Context>>> = Mutex::new(Vec::new());
+static CONTEXTS: Mutex<Vec<Context>> = Mutex::new(Vec::new());
 
 impl Deflater {
     /// For what was agreed on; `None` if we may compress only with a window of
@@ -226,7 +226,7 @@ impl Deflater {
 }
 
 impl Context {
-    fn get(sort: Sort) -> Box<Context> {
+    fn get(sort: Sort) -> Context {
         take(&CONTEXTS, |context| context.sort == sort).unwrap_or_else(|| {
             let config = DeflateConfig {
                 level: sort.level.into(),
@@ -235,7 +235,7 @@ impl Context {
                 mem_level: sort.memory_level.into(),
                 ..DeflateConfig::default()
             };
-            Box::new(Context { sort, deflate: Deflate::new_with_config(config), out: Vec::new() })
+            Context { sort, deflate: Deflate::new_with_config(config), out: Vec::new() }
         })
     }
 
