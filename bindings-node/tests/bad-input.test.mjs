@@ -118,6 +118,20 @@ test('arguments that are not what the methods take', async () => {
   await ws.close();
 });
 
+test('what must not be sent is refused, up to the byte', async () => {
+  const ws = await connect(`${server.ws}/echo`, { maxMessageSize: 1000 });
+  assert.ok((await within(ws.ping(Buffer.alloc(125)), 'pong')) > 0);
+  assert.throws(() => ws.ping(Buffer.alloc(126)), /at most 125 bytes, got 126/);
+  ws.send('x'.repeat(1000));
+  assert.equal((await message(ws)).length, 1000);
+  for (const data of ['x'.repeat(1001), 'é'.repeat(501), Buffer.alloc(1001)])
+    assert.throws(() => ws.send(data), { code: 'LW_ETOOBIG' });
+  assert.throws(() => ws.close(3000, 'é'.repeat(62)), { code: 'LW_EINVAL' });
+  assert.equal((await ws.close(3000, 'é'.repeat(61) + 'x')).code, 3000);
+  for (const code of [1001, 1003, 1007, 1014, 4999])
+    assert.equal((await (await connect(`${server.ws}/echo`)).close(code)).code, code);
+});
+
 test('a port that refuses', async () => {
   const listener = createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
