@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::{LIMIT, Probe, Seen, Server, TempDir, first_error, once};
-use longwire::{Client, Config, Error, ErrorKind};
+use longwire::{Client, Config, Error, ErrorKind, Event, MessageKind};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use rustls::{SupportedProtocolVersion, version};
@@ -190,9 +190,16 @@ fn what_is_wrong_with_the_files_is_said_at_the_start() {
     assert!(error.message().contains(&says), "{error}");
 }
 
-/// Waits for the next failed attempt and checks why it failed.
-fn down(probe: &mut Probe) {
-    assert_eq!(probe.next(), Seen::Down { kind: ErrorKind::Tls, code: None });
+/// Waits for an event that says `what`, whatever comes before it.
+fn until(events: &Receiver<String>, what: &str) {
+    let mut seen = Vec::new();
+    loop {
+        match events.recv_timeout(LIMIT) {
+            Ok(event) if event.contains(what) => return,
+            Ok(event) => seen.push(event),
+            Err(_) => panic!("expected {what:?}, got {seen:?}"),
+        }
+    }
 }
 
 #[test]
@@ -201,34 +208,35 @@ fn replaced_files_are_read_at_the_next_attempt() {
     let dir = TempDir::new("client-cert-replaced");
     let put = |name: &str| {
         for end in ["pem", "key"] {
-            fs::copy(server.file(&format!("{name}.{end}")), dir.file(&format!("mine.{end}")))
-                .unwrap();
+            let from = server.file(&format!("{name}.{end}"));
+            fs::copy(from, dir.file(&format!("mine.{end}"))).unwrap();
         }
     };
-    put("expired");
     let mut config = persistent(config(&server, None));
-    // The server ends the connection after one message, in order.
     config.url = format!("{}/drop?after=1", server.wss_client_cert);
     config.tls.client_cert = Some(dir.file("mine.pem"));
     config.tls.client_key = Some(dir.file("mine.key"));
-    for mut probe in Probe::both(&config) {
-        put("expired");
-        down(&mut probe);
-        // Missing, then one of the two, is a failed attempt like another.
-        fs::remove_file(dir.file("mine.pem")).unwrap();
-        down(&mut probe);
-        fs::copy(server.file("client.pem"), dir.file("mine.pem")).unwrap();
-        down(&mut probe);
-        put("client");
-        while let Seen::Down { kind, .. } = probe.next() {
-            assert_eq!(kind, ErrorKind::Tls);
-        }
-        // It is open. A session of the good certificate is no way in for a bad one.
-        put("foreign");
-        probe.text("echoed before the end");
-        assert_eq!(probe.next(), Seen::Text("echoed before the end".into()));
-        assert_eq!(probe.next(), Seen::Down { kind: ErrorKind::Lost, code: None });
-        down(&mut probe);
-        probe.client.free();
-    }
+    put("expired");
+    let (sender, events) = channel();
+    let client = Client::start(config, move |_, event| {
+        let _ = sender.send(match event {
+            Event::Open(_) => "open".to_owned(),
+            Event::Message(message) => message.as_text().unwrap().to_owned(),
+            Event::Down(down) => format!("{:?} {}", down.error.kind(), down.error),
+            other => format!("{other:?}"),
+        });
+    });
+    let client = client.unwrap();
+    until(&events, "Tls TLS: the server sent the alert CertificateExpired");
+    fs::remove_file(dir.file("mine.pem")).unwrap();
+    until(&events, "mine.pem: No such file");
+    fs::copy(server.file("client.pem"), dir.file("mine.pem")).unwrap();
+    until(&events, "mine.key: expected the key of the certificate in");
+    put("client");
+    until(&events, "open");
+    // A session of the good certificate is no way in for a bad one.
+    put("foreign");
+    client.send(MessageKind::Text, b"echoed before the end").unwrap();
+    until(&events, "echoed before the end");
+    until(&events, "Tls TLS: the server sent the alert UnknownCA");
 }
