@@ -200,6 +200,8 @@ static struct entry *copied(const lw_event *event)
     entry->kind = event->kind;
     entry->is_text = event->is_text;
     entry->clean = event->clean;
+    entry->first = event->first;
+    entry->last = event->last;
     entry->code = event->code;
     entry->attempt = event->attempt;
     entry->reconnects = event->reconnects;

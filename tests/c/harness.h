@@ -40,6 +40,7 @@ int verdict(void);
 void test_arguments(void);
 void test_connecting(void);
 void test_messages(void);
+void test_pieces(void);
 void test_closing(void);
 void test_lifetime(void);
 void test_hosted(void);
@@ -80,6 +81,8 @@ struct entry {
     uint32_t kind;
     bool is_text;
     bool clean;
+    bool first;
+    bool last;
     uint16_t code;
     uint32_t attempt;
     uint32_t reconnects;
