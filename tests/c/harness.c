@@ -116,7 +116,7 @@ void start_server(void)
     if (pipe(to) != 0 || pipe(from) != 0)
         die("pipe");
     fcntl(to[1], F_SETFD, FD_CLOEXEC);
-    switch (fork()) {
+    switch (server.pid = fork()) {
     case -1:
         die("fork");
         break;

@@ -48,6 +48,7 @@ void test_hosted(void);
 /* --- The server ----------------------------------------------------------- */
 
 struct server {
+    long pid;
     char ws[128];
     char wss[128];
     char wss_bad_name[128];
