@@ -1,11 +1,13 @@
 """The echo example of every language against servers nobody here wrote.
 
 Python's and Node's tests ask more of the same servers; C, C++ and Rust meet them
-here. Prints what failed, and at the end "N passed, N failed".
+here, and have to compress what they say to one that agrees to it. Prints what failed,
+and at the end "N passed, N failed".
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEROP = Path("tests/interop")
@@ -29,6 +32,9 @@ EXAMPLES: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
     "Python blocking": ([sys.executable, "examples/python/echo_sync.py"], [], "hello"),
     "Node": (["node", "examples/node/echo.mjs"], [], "hello"),
 }
+
+#: Compressed, it is a hundredth of this. One argument can be 128 KiB long.
+LONG = "longwire, " * 10_000
 
 
 @contextmanager
@@ -82,12 +88,58 @@ def complaint(language: str, url: str, ca_file: list[str]) -> str:
     return ""
 
 
+async def traffic(command: Sequence[str], url: str, message: str) -> tuple[int, int]:
+    """How many bytes go to the server, and come back, while `command` sends `message`."""
+    counts = [0, 0]
+
+    async def forward(way: int, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while piece := await source.read(65536):
+            counts[way] += len(piece)
+            target.write(piece)
+            await target.drain()
+        target.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind = urlsplit(url)
+        answers, questions = await asyncio.open_connection(behind.hostname, behind.port)
+        await asyncio.gather(forward(0, reader, questions), forward(1, answers, writer))
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *command, f"ws://127.0.0.1:{port}", message, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            out, _ = await asyncio.wait_for(process.communicate(), LIMIT)
+        finally:
+            if process.returncode is None:
+                process.kill()
+    if out.decode() != message + "\n":
+        raise ValueError(f"expected what was sent, got {len(out)} bytes that begin {out[:50]!r}")
+    return counts[0], counts[1]
+
+
+def not_compressed(language: str, url: str) -> str:
+    """What is wrong with the bytes of a long message, both ways; empty if nothing is."""
+    try:
+        sent, received = asyncio.run(traffic(EXAMPLES[language][0], url, LONG))
+    except (TimeoutError, ValueError) as error:
+        return f"a long message: {error or 'not done in time'}"
+    if max(sent, received) > len(LONG) // 10:
+        return f"expected {len(LONG)} bytes compressed, got {sent} sent and {received} received"
+    return ""
+
+
 def main() -> int:
     passed = failed = 0
     with ExitStack() as stack:
         for name, url, ca_file in peers(stack):
-            for language in EXAMPLES:
-                if what := complaint(language, url, ca_file):
+            for language, (_, arguments, _) in EXAMPLES.items():
+                what = complaint(language, url, ca_file)
+                # Of these two, it alone compresses unless told otherwise.
+                if not what and arguments and name == "websockets":
+                    what = not_compressed(language, url)
+                if what:
                     failed += 1
                     print(f"{language} with {name}: {what}")
                 else:
