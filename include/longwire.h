@@ -957,11 +957,11 @@ int32_t lw_message_continue(lw_message *message, const void *data, size_t len);
 int32_t lw_message_end(lw_message *message);
 
 /**
- * Frees the handle of a message that is not to be completed. A server can make
- * nothing of a connection on which a message has no end: if it is still there it is
- * given up with close code 1011, LW_EVENT_DOWN or LW_EVENT_CLOSED tell of LW_ELOST,
- * and the client comes back as after any loss. NULL is fine. Any thread, also inside
- * a callback; instead of lw_message_end.
+ * Frees the handle of a message that is not to be completed. Of one that has no piece
+ * yet nothing was sent. Otherwise the server can make nothing of what follows: the
+ * connection, if it is still there, is given up with close code 1011, LW_EVENT_DOWN
+ * or LW_EVENT_CLOSED tell of LW_ELOST, and the client comes back as after any loss.
+ * NULL is fine. Any thread, also inside a callback; instead of lw_message_end.
  */
 void lw_message_abandon(lw_message *message);
 

@@ -415,8 +415,9 @@ inline std::uint32_t flags(compress may) noexcept {
 
 // A message that is sent piece by piece; made by client_ref::begin_text and
 // begin_binary, and used by one thread at a time. Whole messages that are sent
-// meanwhile wait for its end. The destructor of one that has not ended gives the
-// connection up (lw_message_abandon): the server could make nothing of the rest.
+// meanwhile wait for its end. The destructor of one that was written to and has not
+// ended gives the connection up (lw_message_abandon): the server could make nothing
+// of the rest.
 // May outlive its client. Can be moved, not copied.
 class message_writer {
 public:

@@ -298,6 +298,7 @@ static void an_abandoned_message_gives_its_connection_up(void)
     lw_config_set_reconnect(config, 1, 10, 2.0, 0, 0);
     client = start(&tape, config);
     tape_wait(&tape, LW_EVENT_OPEN, 1);
+    lw_message_abandon(begin(client, LW_TEXT)); /* of which nothing was sent */
     message = begin(client, LW_BINARY);
     CHECK_CODE(lw_message_continue(message, "half", 4), LW_OK);
     lw_message_abandon(message);

@@ -1,9 +1,7 @@
 //! **However the input is cut into chunks, the items are the same**: for any
 //! stream, sound or mutated, received by copy or in the decoder's own memory.
 
-mod frames;
-
-use frames::*;
+use crate::frames::*;
 use longwire::protocol::decoder::Limits;
 use proptest::prelude::*;
 

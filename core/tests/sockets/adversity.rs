@@ -1,8 +1,6 @@
 //! Peers, hosts and moments that a client meets once a year: each test is a
 //! server of a few lines that does one thing no server should.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -11,8 +9,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{LIMIT, Probe, Seen, once};
 use longwire::{Client, Config, ErrorKind, Event, MessageKind, State};
-use support::{LIMIT, Probe, Seen, once};
 
 /// Serves each connection with the next of `scripts`; the answer is the URL.
 fn peer(scripts: Vec<Box<dyn FnOnce(TcpStream) + Send>>) -> String {

@@ -1,14 +1,12 @@
 //! Messages sent in fragments and taken in chunks, over a socket.
 
-mod support;
-
 use std::io::Read;
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Probe, Seen, Server, once};
 use longwire::{Client, Config, ErrorKind, Event, MessageKind, Offline, SendOptions};
-use support::{Probe, Seen, Server, once};
 
 fn kind<T: std::fmt::Debug>(result: longwire::Result<T>) -> ErrorKind {
     result.expect_err("an error").kind()
@@ -73,6 +71,19 @@ fn an_unfinished_message_gives_the_connection_up() {
 }
 
 #[test]
+fn a_message_of_which_nothing_was_sent_is_given_up_alone() {
+    let server = Server::start();
+    for mut probe in Probe::both(&once(server.url("/echo"))) {
+        probe.open();
+        let options = SendOptions::default();
+        let message = probe.client.begin_message(MessageKind::Text, options).unwrap();
+        probe.text("waits");
+        drop(message);
+        assert_eq!(probe.next(), Seen::Text("waits".into()));
+    }
+}
+
+#[test]
 fn a_message_ends_with_its_connection_and_what_waited_goes_over_the_next() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = Config::new(format!("ws://{}/", listener.local_addr().unwrap()));
@@ -119,7 +130,7 @@ fn begun_from_within_open_it_precedes_the_queue() {
     .unwrap();
     client.send(MessageKind::Text, b"queued").unwrap();
     for wanted in ["first", "queued"] {
-        assert_eq!(texts.recv_timeout(support::LIMIT).unwrap(), wanted);
+        assert_eq!(texts.recv_timeout(crate::support::LIMIT).unwrap(), wanted);
     }
 }
 

@@ -1,12 +1,10 @@
 //! Attempts that cannot succeed: each a clear error of the right kind.
 
-mod support;
-
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use crate::support::{Probe, Seen, Server, once};
 use longwire::{Client, Config, Error, ErrorKind};
-use support::{Probe, Seen, Server, once};
 
 /// The error that ends a client whose first attempt fails.
 fn failure(config: Config) -> Seen {
@@ -148,7 +146,7 @@ fn servers_that_refuse() {
         }
     })
     .unwrap();
-    let error = events.recv_timeout(support::LIMIT).unwrap().unwrap();
+    let error = events.recv_timeout(crate::support::LIMIT).unwrap().unwrap();
     let refusal = error.refusal().unwrap();
     assert_eq!((refusal.status, refusal.body.as_slice()), (403, &b"sorry"[..]));
     assert!(refusal.headers.contains(&("x-why".into(), b"because".to_vec())));

@@ -1,14 +1,12 @@
 //! Endings and odd moments: handles, handlers, blocked hosts, forks.
 
-mod support;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::{LIMIT, Probe, Seen, Server, once};
 use longwire::{Client, Config, Drive, ErrorKind, Event, MessageKind, State};
-use support::{LIMIT, Probe, Seen, Server, once};
 
 /// Tells when the handler that owns it was dropped.
 struct Dropped(std::sync::mpsc::Sender<()>);

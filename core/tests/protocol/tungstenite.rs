@@ -1,11 +1,9 @@
 //! The encoder and the decoder against tungstenite in the server's role: an
 //! independent reading of the RFC.
 
-mod frames;
-
 use std::io::{Cursor, Read, Write};
 
-use frames::{LIMITS, Owned, decode};
+use crate::frames::{LIMITS, Owned, decode};
 use longwire::protocol::encoder::{Frame, close_payload, encode, encoded_len};
 use longwire::protocol::frame::OpCode;
 use longwire::protocol::mask;

@@ -1,8 +1,6 @@
 //! Compressed messages and messages in chunks, as the decoder sees them.
 
-mod frames;
-
-use frames::*;
+use crate::frames::*;
 use longwire::protocol::decoder::{Decoder, Limits};
 use longwire::protocol::deflate::{Agreement, Deflater, Inflater};
 use longwire::protocol::violation::Violation;

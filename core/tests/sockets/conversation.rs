@@ -1,11 +1,9 @@
 //! Conversations with the test server, driven by the runtime and by a host.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{LIMIT, Probe, Seen, Server, once};
 use longwire::{Config, ErrorKind, MessageKind, Offline, State};
-use support::{LIMIT, Probe, Seen, Server, once};
 
 #[test]
 fn text_and_binary_come_back_as_they_went() {

@@ -1,9 +1,7 @@
 //! What the decoder makes of single streams: every form of frame, and every
 //! violation of RFC 6455 a server can commit.
 
-mod frames;
-
-use frames::*;
+use crate::frames::*;
 use longwire::protocol::decoder::{Decoder, Item, Limits};
 use longwire::{ErrorKind, MessageKind};
 
