@@ -27,6 +27,12 @@ impl Writer {
     /// Begins a message; the answer numbers its connection.
     pub(crate) fn begin(&self, kind: MessageKind, compress: bool, place: Place) -> Result<u64> {
         let mut state = lock(&self.state);
+        if state.begun.is_some() {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "another message is being sent in fragments and is not finished",
+            ));
+        }
         match state.phase {
             Phase::Open => {}
             Phase::Gated if matches!(place, Place::Inside { opening: true, .. }) => {}
@@ -34,12 +40,6 @@ impl Writer {
             Phase::Gated if state.pending.is_empty() => {}
             Phase::Gated | Phase::Offline | Phase::Leaving => return Err(offline()),
             Phase::Closing | Phase::Ended => return Err(closed()),
-        }
-        if state.begun.is_some() {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "another message is being sent in fragments and is not finished",
-            ));
         }
         let compress = compress && state.deflater.is_some();
         let utf8 = Utf8Stream::default();
