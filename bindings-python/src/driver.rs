@@ -30,6 +30,10 @@ use crate::{error, event};
 /// descriptor is not watched, since no `Drain` can be seen then.
 const RETRY: f64 = 0.05;
 
+/// So many seconds a task may take with the last messages before the
+/// connection ends behind its back.
+const PATIENCE: f64 = 0.1;
+
 #[pyclass(frozen, module = "longwire._longwire")]
 pub(crate) struct Driver {
     pub(crate) client: Client,
@@ -49,6 +53,8 @@ struct State {
     owner: Option<Py<PyWeakrefReference>>,
     /// Whether the loop watches the descriptor.
     watching: bool,
+    /// The end of the connection waits for a task that deals with its last messages.
+    end_put_off: bool,
     receiver: Option<Py<Waiter>>,
     /// Sends that wait for room, first come first served.
     senders: VecDeque<Py<Send>>,
@@ -80,6 +86,7 @@ impl Driver {
                 inbox: Inbox::new(receive_buffer),
                 owner: None,
                 watching: false,
+                end_put_off: false,
                 receiver: None,
                 senders: VecDeque::new(),
                 drained: false,
@@ -116,6 +123,17 @@ impl Driver {
         Self::watch(slf)
     }
 
+    /// Goes on with the connection's end once a task asks for the next message,
+    /// and so has replied to those before it, or after a moment.
+    fn put_end_off(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        Self::unwatch(slf)?;
+        slf.get().lock(py).end_put_off = true;
+        let watch = slf.getattr(intern!(py, "watch_again"))?;
+        let event_loop = slf.get().event_loop.bind(py);
+        event_loop.call_method1(intern!(py, "call_later"), (PATIENCE, watch)).map(drop)
+    }
+
     fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         {
@@ -124,6 +142,7 @@ impl Driver {
                 return Ok(());
             }
             state.watching = true;
+            state.end_put_off = false;
         }
         slf.get()
             .event_loop
@@ -175,7 +194,8 @@ impl Driver {
     pub(crate) fn take(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let mut state = slf.get().lock(slf.py());
         let message = state.inbox.pop();
-        let resume = !state.watching && !state.finished && state.inbox.has_room();
+        let stopped = !state.watching && !state.end_put_off && !state.finished;
+        let resume = stopped && state.inbox.has_room();
         drop(state);
         if resume {
             Self::watch(slf)?;
@@ -190,11 +210,18 @@ impl Driver {
         receiver.is_some_and(|receiver| !receiver.get().done(py))
     }
 
-    /// A waiter for the next message.
-    pub(crate) fn receive(&self, py: Python<'_>) -> PyResult<Py<Waiter>> {
-        let waiter = Waiter::new(py, &self.event_loop)?;
-        let before = self.lock(py).receiver.replace(waiter.clone_ref(py));
+    /// A waiter for the next message. Whoever waits has dealt with what came before.
+    pub(crate) fn receive(slf: &Bound<'_, Self>) -> PyResult<Py<Waiter>> {
+        let py = slf.py();
+        let waiter = Waiter::new(py, &slf.get().event_loop)?;
+        let mut state = slf.get().lock(py);
+        let before = state.receiver.replace(waiter.clone_ref(py));
+        let watching = state.watching;
+        drop(state);
         drop(before);
+        if !watching {
+            Self::watch(slf)?;
+        }
         Ok(waiter)
     }
 
@@ -371,6 +398,7 @@ impl Driver {
         let py = slf.py();
         let this = slf.get();
         let (driven, delivered) = this.drive(py);
+        let ending = matches!(driven, Ok(Drive::Ending));
         match driven {
             Ok(Drive::Finished) => this.lock(py).finished = true,
             Ok(_) => {}
@@ -398,6 +426,9 @@ impl Driver {
         if let Some(receiver) = receiver {
             Waiter::wake_now(receiver.bind(py))?;
         }
+        if ending && !this.lock(py).closing && !this.has_receiver(py) {
+            Self::put_end_off(slf)?;
+        }
         delivered
     }
 
@@ -415,6 +446,10 @@ impl Driver {
 
     fn unwatch_now(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::unwatch(slf)
+    }
+
+    fn watch_again(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::watch(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
