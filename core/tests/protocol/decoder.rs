@@ -109,6 +109,11 @@ fn close_frames_must_be_sound() {
     }
     refused(&close(1000, b"\xFF"), ErrorKind::Utf8, 1007);
     refused(&close(1000, b"a\xE2\x82"), ErrorKind::Utf8, 1007);
+    // Each at the byte that decides it, whatever was to follow.
+    protocol(&[CLOSE, 1]);
+    protocol(&[CLOSE, 125, 0x03, 0xE7]);
+    refused(&[CLOSE, 125, 0x03, 0xE8, b'a', 0xC3, b'('], ErrorKind::Utf8, 1007);
+    assert_eq!(items(&[CLOSE, 125, 0x03, 0xE8, b'a', 0xC3]), []);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{LIMIT, Probe, Seen, Server, TempDir, cause, once};
+use crate::support::{LIMIT, Probe, Seen, Server, TempDir, first_error, once};
 use longwire::{Client, Config, Error, ErrorKind};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -60,7 +60,7 @@ fn a_server_that_is_not_satisfied_says_why() {
     ] {
         // In TLS 1.3 the alert comes behind the handshake, and may overtake the request.
         for _ in 0..20 {
-            let error = cause(config(&server, name));
+            let error = first_error(config(&server, name)).0;
             assert_eq!(error.kind(), ErrorKind::Tls, "{name:?}: {error}");
             assert!(error.message().contains(alert), "{name:?}: {error}");
             assert!(error.message().contains(says), "{name:?}: {error}");
@@ -115,10 +115,10 @@ fn tls_1_2_has_it_within_the_handshake() {
         config
     };
     Probe::runtime(at(Some("client"))).open();
-    let error = cause(at(Some("foreign")));
+    let error = first_error(at(Some("foreign"))).0;
     assert_eq!(error.kind(), ErrorKind::Tls);
     assert!(error.message().contains("UnknownCA"), "{error}");
-    let error = cause(at(None));
+    let error = first_error(at(None)).0;
     assert_eq!(error.kind(), ErrorKind::Tls);
     assert!(error.message().contains("sent the alert"), "{error}");
 }

@@ -69,6 +69,19 @@ fn an_unfinished_message_gives_the_connection_up() {
 }
 
 #[test]
+fn a_message_of_which_nothing_was_sent_is_given_up_alone() {
+    let server = Server::start();
+    for mut probe in Probe::both(&once(server.url("/echo"))) {
+        probe.open();
+        let options = SendOptions::default();
+        let message = probe.client.begin_message(MessageKind::Text, options).unwrap();
+        probe.text("waits");
+        drop(message);
+        assert_eq!(probe.next(), Seen::Text("waits".into()));
+    }
+}
+
+#[test]
 fn a_message_ends_with_its_connection_and_what_waited_goes_over_the_next() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = Config::new(format!("ws://{}/", listener.local_addr().unwrap()));

@@ -1,6 +1,6 @@
 //! Servers whose public key is known beforehand.
 
-use crate::support::{Probe, Server, cause, once};
+use crate::support::{Probe, Server, first_error, once};
 use longwire::{Client, Config, ErrorKind};
 
 /// Nobody's: the digest of nothing.
@@ -15,7 +15,7 @@ fn config(server: &Server, pins: &[&str]) -> Config {
 
 /// The pin that the server's key has, from the message about another one.
 fn pin_of(server: &Server) -> String {
-    let error = cause(config(server, &[OTHER]));
+    let error = first_error(config(server, &[OTHER])).0;
     assert_eq!(error.kind(), ErrorKind::Certificate);
     let begin = error.message().find("sha256//").unwrap_or_else(|| panic!("no pin in {error}"));
     error.message()[begin..].to_owned()
@@ -27,7 +27,7 @@ fn the_pinned_key_is_accepted_and_no_other() {
     let pin = pin_of(&server);
     Probe::runtime(config(&server, &[&pin])).open();
     Probe::hosted(config(&server, &[OTHER, &pin.replace("//", "/")])).open();
-    let error = cause(config(&server, &[OTHER]));
+    let error = first_error(config(&server, &[OTHER])).0;
     let says = format!("expected a server with a pinned public key, got one with {pin}");
     assert!(error.message().contains(&says), "{error}");
     assert!(!error.is_retryable());
@@ -44,10 +44,10 @@ fn a_pin_is_checked_even_if_nothing_else_is() {
         config
     };
     Probe::runtime(unverified(&[&pin])).open();
-    assert_eq!(cause(unverified(&[OTHER])).kind(), ErrorKind::Certificate);
+    assert_eq!(first_error(unverified(&[OTHER])).0.kind(), ErrorKind::Certificate);
     // Also when the same server was reached without pins, or with others, just before.
     Probe::runtime(unverified(&[])).open();
-    assert_eq!(cause(unverified(&[OTHER])).kind(), ErrorKind::Certificate);
+    assert_eq!(first_error(unverified(&[OTHER])).0.kind(), ErrorKind::Certificate);
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn a_pin_stands_for_nothing_else() {
     let pin = pin_of(&server);
     let mut unknown = config(&server, &[&pin]);
     unknown.tls.ca_file = None;
-    let error = cause(unknown);
+    let error = first_error(unknown).0;
     assert_eq!(error.kind(), ErrorKind::Certificate);
     assert!(!error.message().contains("pinned"), "{error}");
     let mut other_name = config(&server, &[&pin]);
     other_name.url = format!("{}/echo", server.wss_bad_name);
-    let error = cause(other_name);
+    let error = first_error(other_name).0;
     assert!(error.message().contains("not valid for name"), "{error}");
 }
 

@@ -185,10 +185,10 @@ fn proxies_that_answer_nonsense() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
         while stream.write_all(b"X-Another: header\r\n").is_ok() {}
     });
-    let (garbage, _1) = answering("SSH-2.0-OpenSSH\r\n");
-    let (silent, _2) = answering("");
-    let (cut, _3) = answering("HTTP/1.1 200 Connection est");
-    let (eager, _4) = answering("HTTP/1.1 200 OK\r\n\r\nand more");
+    let (garbage, _) = answering("SSH-2.0-OpenSSH\r\n");
+    let (silent, _) = answering("");
+    let (cut, _) = answering("HTTP/1.1 200 Connection est");
+    let (eager, _) = answering("HTTP/1.1 200 OK\r\n\r\nand more");
     for (proxy, says) in [
         (endless, "at most 65536 bytes"),
         (garbage, "got \"SSH-2.0-OpenSSH"),

@@ -140,7 +140,7 @@ fn credentials_go_to_their_own_origin_only() {
 #[test]
 fn from_no_tls_to_tls_but_never_back() {
     let server = Server::start();
-    let (plain, _1) = answering(redirect(301, &http(&format!("{}/echo", server.wss))));
+    let (plain, _) = answering(redirect(301, &http(&format!("{}/echo", server.wss))));
     let mut config = following(1, format!("ws://{plain}/"));
     // Trust is needed only now, and it is the one that was given.
     config.tls.ca_file = Some(server.ca_file.clone().into());
