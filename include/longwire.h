@@ -730,7 +730,9 @@ bool lw_event_header(const struct lw_event *event,
 #define LW_DRIVE_IDLE 0
 
 /**
- * lw_client_drive: the budget was spent; the descriptor stays readable.
+ * lw_client_drive: there is more to do, as the budget was spent, or as the
+ * peer closes and gets its answer after your replies to what came before; the
+ * descriptor stays readable.
  */
 #define LW_DRIVE_MORE 1
 

@@ -29,7 +29,9 @@ pub const LW_STATE_CLOSED: i32 = 4;
 /// lw_client_drive: everything that was there has been delivered. The same as
 /// LW_OK.
 pub const LW_DRIVE_IDLE: i32 = 0;
-/// lw_client_drive: the budget was spent; the descriptor stays readable.
+/// lw_client_drive: there is more to do, as the budget was spent, or as the
+/// peer closes and gets its answer after your replies to what came before; the
+/// descriptor stays readable.
 pub const LW_DRIVE_MORE: i32 = 1;
 /// lw_client_drive: LW_EVENT_CLOSED was delivered, now or before, or the
 /// callback freed the client; no event will ever come.
@@ -268,7 +270,7 @@ pub unsafe extern "C" fn lw_client_drive(
     number(driven.map(|driven| match driven {
         _ if ours.has_ended() => LW_DRIVE_FINISHED,
         Drive::Idle => LW_DRIVE_IDLE,
-        Drive::More => LW_DRIVE_MORE,
+        Drive::More | Drive::Ending => LW_DRIVE_MORE,
         Drive::Finished => LW_DRIVE_FINISHED,
     }))
 }
