@@ -3,85 +3,12 @@
 
 mod frames;
 
+use frames::streams::{any_stream, pieces};
 use frames::*;
 use longwire::protocol::decoder::Limits;
 use proptest::prelude::*;
 
 const SMALL: Limits = Limits { max_message_size: 60_000, max_fragments: 6 };
-
-fn payload() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        4 => "\\PC{0,30}".prop_map(String::into_bytes),
-        1 => prop::collection::vec(any::<u8>(), 0..20),
-        2 => (0..400usize).prop_map(|len| "aé€😀".repeat(len / 10).into_bytes()),
-        1 => (16_000..70_000usize).prop_map(|len| vec![b'x'; len]),
-    ]
-}
-
-/// A message in one to eight fragments with control frames between, as bytes.
-fn message() -> impl Strategy<Value = Vec<u8>> {
-    let cuts = prop::collection::vec(any::<prop::sample::Index>(), 0..8);
-    (any::<bool>(), payload(), cuts, any::<bool>()).prop_map(|(text, payload, cuts, pings)| {
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
-        cuts.sort_unstable();
-        let mut stream = Vec::new();
-        let mut start = 0;
-        for (i, cut) in cuts.iter().copied().chain([payload.len()]).enumerate() {
-            let opcode = match i {
-                0 if text => TEXT,
-                0 => BINARY,
-                _ => CONTINUATION,
-            };
-            let fin = if i == cuts.len() { FIN } else { 0 };
-            stream.extend(frame(fin | opcode, &payload[start..cut]));
-            if pings {
-                stream.extend(frame(PING, &[i as u8; 3]));
-            }
-            start = cut;
-        }
-        stream
-    })
-}
-
-fn any_frame() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        10 => message(),
-        2 => prop::collection::vec(any::<u8>(), 0..=125).prop_map(|p| frame(PONG, &p)),
-        1 => (any::<u16>(), "\\PC{0,20}").prop_map(|(code, s)| close(code, s.as_bytes())),
-        1 => (1000..1004u16).prop_map(|code| close(code, b"bye")),
-        1 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..30))
-            .prop_map(|(first, payload)| frame(first, &payload)),
-    ]
-}
-
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let mutation = (any::<prop::sample::Index>(), any::<u8>(), 0..20usize);
-    (prop::collection::vec(any_frame(), 1..8), prop::option::of(mutation)).prop_map(
-        |(frames, mutation)| {
-            let mut stream = frames.concat();
-            if let Some((place, byte, near_start)) = mutation {
-                // Headers are rare among the bytes of large payloads.
-                let limit = if near_start < 10 { stream.len().min(64) } else { stream.len() };
-                if limit > 0 {
-                    stream[place.index(limit)] = byte;
-                }
-            }
-            stream
-        },
-    )
-}
-
-fn pieces<'a>(stream: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
-    let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-    cuts.sort_unstable();
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    for cut in cuts.into_iter().chain([stream.len()]) {
-        pieces.push(&stream[start..cut]);
-        start = cut;
-    }
-    pieces
-}
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -92,7 +19,7 @@ proptest! {
 
     #[test]
     fn cutting_changes_nothing(
-        stream in stream(),
+        stream in any_stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         direct in any::<bool>(),
     ) {

@@ -109,9 +109,11 @@ impl Handshake {
                 }
                 100..200 => self.skipped += end,
                 _ => {
-                    let expected = answer::body_len(&response).unwrap_or(0).min(MAX_BODY);
-                    let chunked = answer::is_chunked(response.headers());
-                    if chunked {
+                    let announced = answer::body_len(&response);
+                    let expected = announced.unwrap_or(0).min(MAX_BODY);
+                    if announced == Some(0) {
+                        self.received.clear();
+                    } else if answer::is_chunked(response.headers()) {
                         self.received = answer::dechunked(&self.received);
                     }
                     let refusal = Refusal {

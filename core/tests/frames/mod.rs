@@ -1,6 +1,8 @@
 //! Frames as a server would write them, and a decoder fed in pieces.
 #![allow(dead_code)] // Each test program uses what it needs.
 
+pub(crate) mod streams;
+
 use longwire::MessageKind;
 use longwire::protocol::decoder::{Decoder, Item, Limits};
 use longwire::protocol::violation::Violation;
