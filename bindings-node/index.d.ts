@@ -64,6 +64,33 @@ export interface TlsOptions {
   verify?: boolean;
   /** The name the certificate must carry; the URL's host by default. */
   serverName?: string;
+  /** A PEM file with the client's certificate; read anew at each attempt, as is the key. */
+  clientCert?: string | URL;
+  /** A PEM file with its private key, not encrypted. */
+  clientKey?: string | URL;
+  /**
+   * If there are any, the server's public key must be one of these: `sha256//` and the
+   * base64 of the SHA-256 of its SubjectPublicKeyInfo.
+   */
+  pinnedKeys?: string | Iterable<string>;
+}
+
+/** An offer of permessage-deflate, and how to compress. */
+export interface CompressionOptions {
+  /** Shorter messages are sent as they are. */
+  threshold?: number;
+  /** From 1, the quickest, to 9, the smallest. */
+  level?: number;
+  /** From 1, the least memory, to 9, the most. */
+  memoryLevel?: number;
+  /** `false` keeps what was sent, so that similar messages get smaller, for memory. */
+  clientNoContextTakeover?: boolean;
+  /** `true` asks the server not to. */
+  serverNoContextTakeover?: boolean;
+  /** The largest window to compress with, 9 to 15. */
+  clientMaxWindowBits?: number;
+  /** The largest window the server may compress with, 9 to 15. */
+  serverMaxWindowBits?: number;
 }
 
 export interface HeartbeatOptions {
@@ -91,6 +118,12 @@ export interface ConnectionOptions {
   headers?: HeadersInput;
   origin?: string;
   tls?: TlsOptions;
+  /** What to connect through; `false` for nothing, whatever the environment says. */
+  proxy?: string | false;
+  /** How many redirects one attempt follows. */
+  maxRedirects?: number;
+  /** permessage-deflate; `false` for none. */
+  compression?: CompressionOptions | boolean;
   /** For one attempt: name lookup, TCP, TLS and the handshake. */
   connectTimeout?: number;
   /** For the closing handshake. */
@@ -113,6 +146,14 @@ export interface ConnectOptions extends ConnectionOptions {
   reconnect?: ReconnectOptions | boolean;
   /** What `send` does while the client is not connected. */
   offline?: 'queue' | 'refuse';
+  /** Messages come in pieces, as they arrive. */
+  streaming?: boolean;
+}
+
+/** What one message can be told. */
+export interface SendOptions {
+  /** `false`: as it is, even if compression was agreed on. */
+  compress?: boolean;
 }
 
 export type ClientState = 'connecting' | 'open' | 'down' | 'closing' | 'closed';
@@ -195,7 +236,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncIterable<
    * `LongwireError`: `LW_EFULL` (nothing was taken, `drain` follows),
    * `LW_ECLOSED`, or `LW_EOFFLINE` with `offline: 'refuse'`.
    */
-  send(data: Sendable): void;
+  send(data: Sendable, options?: SendOptions): void;
   /** Resolves to the round trip in milliseconds; rejects when the connection is lost. */
   ping(data?: Sendable): Promise<number>;
   /** Begins the closing handshake, after everything sent so far. */

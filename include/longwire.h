@@ -341,28 +341,17 @@ int32_t lw_config_add_subprotocol(lw_config *config, const char *name);
 int32_t lw_config_set_origin(lw_config *config, const char *origin);
 
 /**
- * Trusts the certificate authorities in this PEM file instead of the
- * system's.
+ * Connects through this proxy, or with NULL through none: http://, https://, socks5://
+ * or socks5h://, then [user:password@]host:port. Default: what HTTPS_PROXY (for wss:),
+ * HTTP_PROXY (for ws:), ALL_PROXY and NO_PROXY say in the environment.
  */
-int32_t lw_config_set_tls_ca_file(lw_config *config, const char *path);
+int32_t lw_config_set_proxy(lw_config *config, const char *url);
 
 /**
- * The same as len bytes of PEM text; used together with the file if both
- * are given.
+ * How many redirects one attempt follows: never from wss: to ws:, and to another
+ * origin without credentials. Default: 0.
  */
-int32_t lw_config_set_tls_ca_pem(lw_config *config, const char *pem, size_t len);
-
-/**
- * false accepts any certificate. Only for tests: anyone between the client
- * and the server can then read and change everything. Default: true.
- */
-int32_t lw_config_set_tls_verify(lw_config *config, bool verify);
-
-/**
- * The name that the certificate must carry and that is sent as SNI. Default:
- * the URL's host.
- */
-int32_t lw_config_set_tls_server_name(lw_config *config, const char *name);
+int32_t lw_config_set_max_redirects(lw_config *config, uint32_t redirects);
 
 /**
  * The time limit of one attempt: name lookup, TCP, TLS and the handshake.
@@ -412,7 +401,13 @@ int32_t lw_config_set_reconnect_off(lw_config *config);
 int32_t lw_config_set_offline(lw_config *config, uint32_t offline);
 
 /**
- * The largest message accepted. Default: 64 MiB.
+ * true delivers messages in pieces, as they arrive, instead of whole. Then neither
+ * the largest message nor the most fragments bound what is received. Default: false.
+ */
+int32_t lw_config_set_streaming(lw_config *config, bool streaming);
+
+/**
+ * The largest message accepted, and the largest sent whole. Default: 64 MiB.
  */
 int32_t lw_config_set_max_message_size(lw_config *config, size_t bytes);
 
@@ -432,6 +427,87 @@ int32_t lw_config_set_send_buffer(lw_config *config, size_t bytes);
  * stops. Default: 16 MiB.
  */
 int32_t lw_config_set_receive_buffer(lw_config *config, size_t bytes);
+
+/* Configuration: TLS -------------------------------------------------------------- */
+
+/**
+ * Trusts the certificate authorities in this PEM file instead of the
+ * system's.
+ */
+int32_t lw_config_set_tls_ca_file(lw_config *config, const char *path);
+
+/**
+ * The same as len bytes of PEM text; used together with the file if both
+ * are given.
+ */
+int32_t lw_config_set_tls_ca_pem(lw_config *config, const char *pem, size_t len);
+
+/**
+ * false accepts any certificate. Only for tests: anyone between the client
+ * and the server can then read and change everything. Default: true.
+ */
+int32_t lw_config_set_tls_verify(lw_config *config, bool verify);
+
+/**
+ * The name that the certificate must carry and that is sent as SNI. Default:
+ * the URL's host.
+ */
+int32_t lw_config_set_tls_server_name(lw_config *config, const char *name);
+
+/**
+ * The client's certificate, with what links it to an authority, and its private key,
+ * not encrypted: two PEM files, or one twice. Read anew at each attempt, so that they
+ * can be replaced while the client lives. Default: none.
+ */
+int32_t lw_config_set_tls_client_cert(lw_config *config,
+                                      const char *cert_file,
+                                      const char *key_file);
+
+/**
+ * Accepts only servers whose public key is this one, or another that was added:
+ * sha256// and the base64 of the SHA-256 of its SubjectPublicKeyInfo, as curl has
+ * it. All other checks remain. Default: any key.
+ */
+int32_t lw_config_add_tls_pinned_key(lw_config *config, const char *pin);
+
+/* Configuration: compression ------------------------------------------------------ */
+
+/**
+ * Whether to offer permessage-deflate (RFC 7692). Default: true.
+ */
+int32_t lw_config_set_compression(lw_config *config, bool enabled);
+
+/**
+ * Messages shorter than this are sent as they are. Default: 1024 bytes. This and the
+ * following also switch compression on.
+ */
+int32_t lw_config_set_compression_threshold(lw_config *config, size_t bytes);
+
+/**
+ * How hard to compress: a level from 1, the quickest, to 9, the smallest; and a memory
+ * level from 1, the least, to 9, the most. Default: 6 and 8. LW_EINVAL also outside
+ * these.
+ */
+int32_t lw_config_set_compression_level(lw_config *config,
+                                        uint32_t level,
+                                        uint32_t memory_level);
+
+/**
+ * The largest windows with which the client and the server may compress, as the
+ * logarithm of their bytes, 9 to 15. Default: 15 and 15. LW_EINVAL also outside these.
+ */
+int32_t lw_config_set_compression_window_bits(lw_config *config,
+                                              uint32_t client,
+                                              uint32_t server);
+
+/**
+ * Whether the client and the server keep what they compressed, so that similar
+ * messages get smaller one after another, for memory on both sides; false asks for
+ * each message to be compressed by itself. Default: false and true.
+ */
+int32_t lw_config_set_compression_context_takeover(lw_config *config,
+                                                   bool client,
+                                                   bool server);
 
 /* Events -------------------------------------------------------------------------- */
 
@@ -625,6 +701,22 @@ bool lw_event_header(const struct lw_event *event,
 #define LW_DRIVE_FINISHED 2
 
 /**
+ * lw_client_send: a text message, in UTF-8.
+ */
+#define LW_TEXT 1
+
+/**
+ * lw_client_send: a binary message.
+ */
+#define LW_BINARY 2
+
+/**
+ * lw_client_send: as it is, even if compression was agreed on; for what is compressed
+ * already, or secret beside what others can choose (RFC 7692 section 8).
+ */
+#define LW_SEND_UNCOMPRESSED 1
+
+/**
  * Starts a client that the library drives on a thread of its own: callback
  * gets the events there, with user. Returns at once; connecting goes on in
  * the background, and its outcome comes as an event.
@@ -698,6 +790,17 @@ int32_t lw_client_send_text(lw_client *client, const char *text, size_t len);
  * Sends len bytes as a binary message; like lw_client_send_text.
  */
 int32_t lw_client_send_binary(lw_client *client, const void *data, size_t len);
+
+/**
+ * Sends len bytes as a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
+ * LW_SEND_UNCOMPRESSED. Like lw_client_send_text; LW_EINVAL also for other kinds and
+ * flags.
+ */
+int32_t lw_client_send(lw_client *client,
+                       uint32_t kind,
+                       const void *data,
+                       size_t len,
+                       uint32_t flags);
 
 /**
  * Sends a ping with up to 125 bytes; the answer is an LW_EVENT_PONG.

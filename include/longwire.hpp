@@ -178,6 +178,45 @@ public:
             lw_config_set_tls_server_name(get(), detail::c_string(name, "set_tls_server_name")),
             "set_tls_server_name");
     }
+    // PEM files, read anew at each attempt.
+    config &set_tls_client_cert(view cert_file, view key_file) {
+        const char *what = "set_tls_client_cert";
+        return set(lw_config_set_tls_client_cert(get(), detail::c_string(cert_file, what),
+                                                 detail::c_string(key_file, what)),
+                   what);
+    }
+    // "sha256//" and the base64 of the SHA-256 of the server's public key.
+    config &add_tls_pinned_key(view pin) {
+        return set(lw_config_add_tls_pinned_key(get(), detail::c_string(pin, "add_tls_pinned_key")),
+                   "add_tls_pinned_key");
+    }
+    config &set_proxy(view url) {
+        return set(lw_config_set_proxy(get(), detail::c_string(url, "set_proxy")), "set_proxy");
+    }
+    // None, whatever the environment says.
+    config &set_proxy_off() { return set(lw_config_set_proxy(get(), nullptr), "set_proxy_off"); }
+    config &set_max_redirects(std::uint32_t redirects) {
+        return set(lw_config_set_max_redirects(get(), redirects), "set_max_redirects");
+    }
+    config &set_compression(bool enabled) {
+        return set(lw_config_set_compression(get(), enabled), "set_compression");
+    }
+    // This and the following also switch compression on.
+    config &set_compression_threshold(std::size_t bytes) {
+        return set(lw_config_set_compression_threshold(get(), bytes), "set_compression_threshold");
+    }
+    config &set_compression_level(std::uint32_t level, std::uint32_t memory_level = 8) {
+        return set(lw_config_set_compression_level(get(), level, memory_level),
+                   "set_compression_level");
+    }
+    config &set_compression_window_bits(std::uint32_t client, std::uint32_t server) {
+        return set(lw_config_set_compression_window_bits(get(), client, server),
+                   "set_compression_window_bits");
+    }
+    config &set_compression_context_takeover(bool client, bool server) {
+        return set(lw_config_set_compression_context_takeover(get(), client, server),
+                   "set_compression_context_takeover");
+    }
     config &set_connect_timeout(std::chrono::milliseconds limit) {
         const char *what = "set_connect_timeout";
         return set(lw_config_set_connect_timeout_ms(get(), detail::milliseconds(limit, what)),
@@ -210,6 +249,9 @@ public:
     // LW_OFFLINE_QUEUE or LW_OFFLINE_REFUSE.
     config &set_offline(std::uint32_t offline) {
         return set(lw_config_set_offline(get(), offline), "set_offline");
+    }
+    config &set_streaming(bool streaming) {
+        return set(lw_config_set_streaming(get(), streaming), "set_streaming");
     }
     config &set_max_message_size(std::size_t bytes) {
         return set(lw_config_set_max_message_size(get(), bytes), "set_max_message_size");
@@ -346,27 +388,36 @@ struct ending {
     std::string error_message;
 };
 
+// Whether a message may be compressed, if that was agreed on; see
+// LW_SEND_UNCOMPRESSED.
+enum class compress { no, yes };
+
 // What one does with a client, for whoever does not own it. A handler gets one;
 // it is valid as long as the client, and in a handler until the handler returns.
 class client_ref {
 public:
     explicit client_ref(lw_client *client) noexcept : client_(client) {}
 
-    void send_text(view text) { detail::check(try_send_text(text), "send_text"); }
-    void send_binary(view data) { detail::check(try_send_binary(data), "send_binary"); }
+    void send_text(view text, compress may = compress::yes) {
+        detail::check(try_send_text(text, may), "send_text");
+    }
+    void send_binary(view data, compress may = compress::yes) {
+        detail::check(try_send_binary(data, may), "send_binary");
+    }
+    void send_binary(const void *data, std::size_t size, compress may = compress::yes) {
+        detail::check(try_send_binary(data, size, may), "send_binary");
+    }
 
     // LW_OK or a code instead of an exception; LW_EFULL is nothing exceptional.
-    std::int32_t try_send_text(view text) noexcept {
-        return lw_client_send_text(client_, text.data(), text.size());
+    std::int32_t try_send_text(view text, compress may = compress::yes) noexcept {
+        return lw_client_send(client_, LW_TEXT, text.data(), text.size(), flags(may));
     }
-    std::int32_t try_send_binary(view data) noexcept {
-        return lw_client_send_binary(client_, data.data(), data.size());
+    std::int32_t try_send_binary(view data, compress may = compress::yes) noexcept {
+        return try_send_binary(data.data(), data.size(), may);
     }
-    std::int32_t try_send_binary(const void *data, std::size_t size) noexcept {
-        return lw_client_send_binary(client_, data, size);
-    }
-    void send_binary(const void *data, std::size_t size) {
-        detail::check(try_send_binary(data, size), "send_binary");
+    std::int32_t try_send_binary(const void *data, std::size_t size,
+                                 compress may = compress::yes) noexcept {
+        return lw_client_send(client_, LW_BINARY, data, size, flags(may));
     }
 
     void ping(view data = view()) {
@@ -389,6 +440,11 @@ public:
 
 protected:
     lw_client *client_;
+
+private:
+    static std::uint32_t flags(compress may) noexcept {
+        return may == compress::no ? LW_SEND_UNCOMPRESSED : 0;
+    }
 };
 
 // What to do about events; an empty function ignores them. On which thread and

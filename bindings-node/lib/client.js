@@ -4,7 +4,7 @@
 const { EventEmitter } = require('node:events');
 const { host, ends } = require('./native.js');
 const { LongwireError, errorFrom, headersFrom, invalid } = require('./errors.js');
-const { CLIENT, check, nativeConfig } = require('./options.js');
+const { CLIENT, SEND, check, nativeConfig } = require('./options.js');
 const { Inbox } = require('./inbox.js');
 const { BufferView, asBytes } = require('./payload.js');
 
@@ -227,11 +227,12 @@ class Client extends EventEmitter {
     };
   }
 
-  send(data) {
+  send(data, options = undefined) {
     const payload = typeof data === 'string' ? data : asBytes(data);
     if (payload === undefined)
       throw invalid(`send: expected a string, ArrayBuffer or view, got ${typeof data}`);
-    const failure = this.#send(payload);
+    const compress = options === undefined || (check(SEND, options, 'send.').compress ?? true);
+    const failure = compress ? this.#send(payload) : this.#send(payload, true);
     if (failure !== undefined) throw errorFrom(failure);
   }
 

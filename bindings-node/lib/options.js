@@ -60,7 +60,12 @@ const offline = (name, value) => {
   return value;
 };
 
-function subprotocols(name, value) {
+const proxy = (name, value) => {
+  if (value !== false && typeof value !== 'string') throw expected(name, 'a URL or false', value);
+  return value;
+};
+
+function strings(name, value) {
   const list = typeof value === 'string' ? [value] : value;
   if (list === null || typeof list !== 'object' || typeof list[Symbol.iterator] !== 'function')
     throw expected(name, 'a list of strings', value);
@@ -81,7 +86,26 @@ function headers(name, value) {
   return list;
 }
 
-const TLS = { ca: pem, caFile: path, verify: boolean, serverName: string };
+const TLS = {
+  ca: pem,
+  caFile: path,
+  verify: boolean,
+  serverName: string,
+  clientCert: path,
+  clientKey: path,
+  pinnedKeys: strings,
+};
+const level = integer(1, 9);
+const windowBits = integer(9, 15);
+const COMPRESSION = {
+  threshold: integer(0, Number.MAX_SAFE_INTEGER),
+  level,
+  memoryLevel: level,
+  clientNoContextTakeover: boolean,
+  serverNoContextTakeover: boolean,
+  clientMaxWindowBits: windowBits,
+  serverMaxWindowBits: windowBits,
+};
 const HEARTBEAT = { interval: duration, timeout: duration };
 const RECONNECT = {
   minDelay: duration,
@@ -103,6 +127,9 @@ const CONNECTION = {
   headers,
   origin: string,
   tls: group(TLS),
+  proxy,
+  maxRedirects: integer(0, 0xffffffff),
+  compression: groupOrFalse(COMPRESSION),
   connectTimeout: duration,
   closeTimeout: duration,
   heartbeat: groupOrFalse(HEARTBEAT),
@@ -115,10 +142,14 @@ const CONNECTION = {
 /** Options of the persistent client. */
 const CLIENT = {
   ...CONNECTION,
-  subprotocols,
+  subprotocols: strings,
   reconnect: groupOrFalse(RECONNECT),
   offline,
+  streaming: boolean,
 };
+
+/** Options of one message. */
+const SEND = { compress: boolean };
 
 function check(table, options, prefix = '') {
   if (options === null || typeof options !== 'object')
@@ -139,6 +170,7 @@ function nativeConfig(url, options) {
   const tls = options.tls ?? {};
   const heartbeat = options.heartbeat ?? true;
   const reconnect = options.reconnect ?? true;
+  const compression = options.compression ?? true;
   return {
     url,
     headers: options.headers ?? [],
@@ -148,6 +180,19 @@ function nativeConfig(url, options) {
     caPem: tls.ca,
     verify: tls.verify,
     serverName: tls.serverName,
+    clientCert: tls.clientCert,
+    clientKey: tls.clientKey,
+    pinnedKeys: tls.pinnedKeys ?? [],
+    proxy: options.proxy,
+    maxRedirects: options.maxRedirects,
+    compression: compression !== false,
+    threshold: compression.threshold,
+    level: compression.level,
+    memoryLevel: compression.memoryLevel,
+    clientNoContextTakeover: compression.clientNoContextTakeover,
+    serverNoContextTakeover: compression.serverNoContextTakeover,
+    clientMaxWindowBits: compression.clientMaxWindowBits,
+    serverMaxWindowBits: compression.serverMaxWindowBits,
     connectTimeout: options.connectTimeout,
     closeTimeout: options.closeTimeout,
     heartbeat: heartbeat !== false && heartbeat.interval !== 0,
@@ -160,6 +205,7 @@ function nativeConfig(url, options) {
     maxAttempts: reconnect.maxAttempts,
     stableAfter: reconnect.stableAfter,
     refuseOffline: options.offline === 'refuse',
+    streaming: options.streaming,
     maxMessageSize: options.maxMessageSize,
     maxFragments: options.maxFragments,
     sendBuffer: options.sendBuffer,
@@ -167,4 +213,4 @@ function nativeConfig(url, options) {
   };
 }
 
-module.exports = { CLIENT, CONNECTION, check, nativeConfig };
+module.exports = { CLIENT, CONNECTION, SEND, check, nativeConfig };

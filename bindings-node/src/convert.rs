@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use longwire::{Closed, Config, Down, Error, ErrorKind, Offline, Opened, Pong, Reconnect};
+use longwire::{
+    Closed, Compression, Config, Down, Error, ErrorKind, Offline, Opened, Pong, Proxy, Reconnect,
+};
+use napi::Either;
 use napi_derive::napi;
 
 /// The options, after `lib/options.js` has checked names and types.
@@ -19,6 +22,21 @@ pub struct NativeConfig {
     pub ca_pem: Option<String>,
     pub verify: Option<bool>,
     pub server_name: Option<String>,
+    pub client_cert: Option<String>,
+    pub client_key: Option<String>,
+    pub pinned_keys: Vec<String>,
+    /// A URL, or `false` for none.
+    pub proxy: Option<Either<String, bool>>,
+    pub max_redirects: Option<u32>,
+    /// `false` for none.
+    pub compression: bool,
+    pub threshold: Option<f64>,
+    pub level: Option<u8>,
+    pub memory_level: Option<u8>,
+    pub client_no_context_takeover: Option<bool>,
+    pub server_no_context_takeover: Option<bool>,
+    pub client_max_window_bits: Option<u8>,
+    pub server_max_window_bits: Option<u8>,
     pub connect_timeout: Option<f64>,
     pub close_timeout: Option<f64>,
     /// `false` for none.
@@ -34,6 +52,7 @@ pub struct NativeConfig {
     pub stable_after: Option<f64>,
     /// Refuse sends while not connected, instead of queueing them.
     pub refuse_offline: bool,
+    pub streaming: Option<bool>,
     pub max_message_size: Option<f64>,
     pub max_fragments: Option<u32>,
     pub send_buffer: Option<f64>,
@@ -65,6 +84,34 @@ impl NativeConfig {
         config.tls.ca_pem = self.ca_pem;
         set(&mut config.tls.verify, self.verify, |verify| verify);
         config.tls.server_name = self.server_name;
+        config.tls.client_cert = self.client_cert.map(Into::into);
+        config.tls.client_key = self.client_key.map(Into::into);
+        config.tls.pinned_keys = self.pinned_keys;
+        config.proxy = match self.proxy {
+            Some(Either::A(url)) => Proxy::Url(url),
+            Some(Either::B(false)) => Proxy::None,
+            Some(Either::B(true)) | None => Proxy::Environment,
+        };
+        set(&mut config.max_redirects, self.max_redirects, |v| v);
+        config.compression = self.compression.then(|| {
+            let mut compression = Compression::default();
+            set(&mut compression.threshold, self.threshold, |v| v as usize);
+            set(&mut compression.level, self.level, |v| v);
+            set(&mut compression.memory_level, self.memory_level, |v| v);
+            set(
+                &mut compression.client_no_context_takeover,
+                self.client_no_context_takeover,
+                |v| v,
+            );
+            set(
+                &mut compression.server_no_context_takeover,
+                self.server_no_context_takeover,
+                |v| v,
+            );
+            set(&mut compression.client_max_window_bits, self.client_max_window_bits, |v| v);
+            set(&mut compression.server_max_window_bits, self.server_max_window_bits, |v| v);
+            compression
+        });
         set(&mut config.connect_timeout, self.connect_timeout, milliseconds);
         set(&mut config.close_timeout, self.close_timeout, milliseconds);
         set(&mut config.heartbeat.interval, self.heartbeat_interval, |v| Some(milliseconds(v)));
@@ -86,6 +133,7 @@ impl NativeConfig {
         }
         // A float converts by saturating, and `lib/options.js` lets only whole
         // numbers through.
+        set(&mut config.streaming, self.streaming, |v| v);
         set(&mut config.max_message_size, self.max_message_size, |v| v as usize);
         set(&mut config.max_fragments, self.max_fragments, |v| v);
         set(&mut config.send_buffer, self.send_buffer, |v| v as usize);

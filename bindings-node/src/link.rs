@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 
-use longwire::{Client, Drive, Error, ErrorKind, Event, MessageKind, Sent, State};
+use longwire::{Client, Drive, Error, ErrorKind, Event, MessageKind, SendOptions, Sent, State};
 use napi::bindgen_prelude::Unknown;
 use napi::sys;
 use napi_derive::napi;
@@ -230,8 +230,16 @@ impl Link {
         self.call(|held| held.event, arguments);
     }
 
-    pub(crate) fn send(self: &Rc<Self>, kind: MessageKind, payload: &[u8]) -> longwire::Result<()> {
-        let sent = self.with_client(|client| client.send_in_turn(kind, payload))?;
+    pub(crate) fn send(
+        self: &Rc<Self>,
+        kind: MessageKind,
+        payload: &[u8],
+        compress: bool,
+    ) -> longwire::Result<()> {
+        let mut options = SendOptions::default();
+        options.in_turn = true;
+        options.compress = compress;
+        let sent = self.with_client(|client| client.send_with(kind, payload, options))?;
         let held_back = sent == Sent::Deferred;
         if !self.owes.replace(true) {
             self.host.owe(self, held_back);
@@ -397,7 +405,7 @@ fn failed<T>(result: longwire::Result<T>) -> Option<Failure> {
 
 #[napi]
 impl NativeClient {
-    /// The function that sends: `(string | Uint8Array) => undefined | Failure`.
+    /// The function that sends, see [`sender`].
     #[napi]
     pub fn sender(&self) -> napi::Result<Unknown<'_>> {
         let function = sender(&self.link)?;

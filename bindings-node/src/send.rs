@@ -19,7 +19,8 @@ use crate::link::Link;
 /// The text buffer; what is longer is measured first.
 const TEXT: usize = 16 * 1024;
 
-/// The function that sends for `link`: `(string | Uint8Array) => undefined | Failure`.
+/// The function that sends for `link`:
+/// `(string | Uint8Array, uncompressed?: true) => undefined | Failure`.
 pub(crate) fn sender(link: &Rc<Link>) -> napi::Result<sys::napi_value> {
     let env = link.env();
     let mut function = ptr::null_mut();
@@ -48,8 +49,8 @@ pub(crate) fn sender(link: &Rc<Link>) -> napi::Result<sys::napi_value> {
 }
 
 unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut count = 1;
-    let mut argument = ptr::null_mut();
+    let mut count = 2;
+    let mut arguments = [ptr::null_mut(); 2];
     let mut data = ptr::null_mut();
     let mut kind = 0;
     // SAFETY: `data` is the link that the function owns a count of.
@@ -58,17 +59,19 @@ unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> 
             env,
             info,
             &raw mut count,
-            &raw mut argument,
+            arguments.as_mut_ptr(),
             ptr::null_mut(),
             &raw mut data,
         );
-        sys::napi_typeof(env, argument, &raw mut kind);
+        sys::napi_typeof(env, arguments[0], &raw mut kind);
         ManuallyDrop::new(Rc::from_raw(data.cast_const().cast::<Link>()))
     };
+    // `lib/` gives the second argument only to say so.
+    let compress = count < 2;
     let sent = if kind == sys::ValueType::napi_string {
-        send_text(&link, argument)
+        send_text(&link, arguments[0], compress)
     } else {
-        send_binary(&link, argument)
+        send_binary(&link, arguments[0], compress)
     };
     match sent {
         Ok(()) => ptr::null_mut(),
@@ -79,7 +82,7 @@ unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> 
     }
 }
 
-fn send_text(link: &Rc<Link>, text: sys::napi_value) -> longwire::Result<()> {
+fn send_text(link: &Rc<Link>, text: sys::napi_value, compress: bool) -> longwire::Result<()> {
     let env = link.env();
     let mut buffer = link.host().text.borrow_mut();
     buffer.resize(TEXT, 0);
@@ -96,7 +99,7 @@ fn send_text(link: &Rc<Link>, text: sys::napi_value) -> longwire::Result<()> {
     }
     // A full buffer may lack the last character and the rest.
     if length + 4 < TEXT {
-        return link.send(MessageKind::Text, &buffer[..length]);
+        return link.send(MessageKind::Text, &buffer[..length], compress);
     }
     // SAFETY: without a buffer the length is counted, which then fits.
     let long = unsafe {
@@ -112,10 +115,10 @@ fn send_text(link: &Rc<Link>, text: sys::napi_value) -> longwire::Result<()> {
         long.truncate(length);
         long
     };
-    link.send(MessageKind::Text, &long)
+    link.send(MessageKind::Text, &long, compress)
 }
 
-fn send_binary(link: &Rc<Link>, view: sys::napi_value) -> longwire::Result<()> {
+fn send_binary(link: &Rc<Link>, view: sys::napi_value, compress: bool) -> longwire::Result<()> {
     let mut data = ptr::null_mut();
     let mut length = 0;
     // SAFETY: the pointer is used before JavaScript runs again.
@@ -134,13 +137,12 @@ fn send_binary(link: &Rc<Link>, view: sys::napi_value) -> longwire::Result<()> {
         return Err(Error::new(ErrorKind::Invalid, "send takes a string or a Uint8Array"));
     }
     if length == 0 {
-        return link.send(MessageKind::Binary, &[]);
+        return link.send(MessageKind::Binary, &[], compress);
     }
     // SAFETY: `lib/` passes only a `Uint8Array` that no other thread shares, so
     // `length` is in bytes and nobody writes to them during the call.
-    link.send(MessageKind::Binary, unsafe {
-        std::slice::from_raw_parts(data.cast_const().cast::<u8>(), length)
-    })
+    let bytes = unsafe { std::slice::from_raw_parts(data.cast_const().cast::<u8>(), length) };
+    link.send(MessageKind::Binary, bytes, compress)
 }
 
 unsafe extern "C" fn drop_link(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {

@@ -75,6 +75,17 @@ const OPTIONS = [
   [{ headers: 5 }, TypeError, /headers: expected an object/],
   [{ subprotocols: [1] }, TypeError, /subprotocols: expected a string, got 1/],
   [{ reconnect: { factor: 0 } }, RangeError, /reconnect\.factor/],
+  [{ proxy: true }, TypeError, /proxy: expected a URL or false, got true/],
+  [{ maxRedirects: -1 }, RangeError, /maxRedirects: .*got -1/],
+  [{ compression: 'deflate' }, TypeError, /compression: expected an object or false/],
+  [{ compression: { level: 10 } }, RangeError, /compression\.level: .*from 1 to 9, got 10/],
+  [{ compression: { memoryLevel: 0 } }, RangeError, /compression\.memoryLevel/],
+  [{ compression: { clientMaxWindowBits: 8 } }, RangeError, /clientMaxWindowBits: .*9 to 15/],
+  [{ compression: { serverNoContextTakeover: 1 } }, TypeError, /serverNoContextTakeover/],
+  [{ compression: { windowBits: 9 } }, TypeError, /unknown option compression\.windowBits/],
+  [{ streaming: 1 }, TypeError, /streaming: expected true or false, got 1/],
+  [{ tls: { clientKey: 5 } }, TypeError, /tls\.clientKey: expected a string, got 5/],
+  [{ tls: { pinnedKeys: [5] } }, TypeError, /tls\.pinnedKeys: expected a string, got 5/],
   [null, TypeError, /expected an object/],
 ];
 for (const [options, Class, says] of OPTIONS) {
@@ -93,6 +104,8 @@ test('arguments that are not what the methods take', async () => {
   const ws = await connect(`${server.ws}/echo`);
   for (const data of [undefined, null, 5, {}, [1], Symbol('s')])
     assert.throws(() => ws.send(data), { code: 'LW_EINVAL' });
+  for (const options of [null, 'compress', { compress: 1 }, { compres: false }])
+    assert.throws(() => ws.send('x', options), { code: 'LW_EINVAL' });
   assert.throws(() => ws.ping('x'.repeat(126)), { code: 'LW_EINVAL' });
   for (const code of [0, 1, 999, 1004, 1005, 1006, 1015, 2999, 5000, -1, 70_000, 1.5, '1000'])
     assert.throws(() => ws.close(code), { code: 'LW_EINVAL' }, String(code));

@@ -55,18 +55,20 @@ impl AsyncConnection {
     }
 
     /// Send a message, str as text and bytes-like as binary, unless text says
-    /// otherwise.
+    /// otherwise. compress=False sends it as it is, even if compression was
+    /// agreed on.
     ///
     /// The message is taken by the call itself; awaiting the result waits, if
     /// the send buffer is full, until there is room.
-    #[pyo3(signature = (message, text = None))]
+    #[pyo3(signature = (message, text = None, *, compress = true))]
     fn send<'py>(
         slf: &Bound<'py, Self>,
         message: &Bound<'py, PyAny>,
         text: Option<bool>,
+        compress: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let outgoing = Outgoing::new(message, text)?;
+        let outgoing = Outgoing::new(message, text, compress)?;
         let driver = slf.get().driver.bind(py);
         let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
         if !overtakes && Driver::try_send(driver, &outgoing)? {
@@ -77,10 +79,15 @@ impl AsyncConnection {
 
     /// Send a message now, without waiting, or raise SendBufferFull. For
     /// on_open, and for other threads than the event loop's.
-    #[pyo3(signature = (message, text = None))]
-    fn send_nowait(&self, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<()> {
+    #[pyo3(signature = (message, text = None, *, compress = true))]
+    fn send_nowait(
+        &self,
+        message: &Bound<'_, PyAny>,
+        text: Option<bool>,
+        compress: bool,
+    ) -> PyResult<()> {
         let py = message.py();
-        let outgoing = Outgoing::new(message, text)?;
+        let outgoing = Outgoing::new(message, text, compress)?;
         let driver = self.driver.bind(py);
         let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
         if !overtakes && Driver::try_send(driver, &outgoing)? {

@@ -1,6 +1,6 @@
 //! Payloads as `str` and `bytes`, both ways, with one copy or none.
 
-use longwire::{Client, Error, Message, MessageKind, Sent};
+use longwire::{Client, Error, Message, MessageKind, SendOptions, Sent};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -67,6 +67,7 @@ impl Decode {
 pub(crate) struct Outgoing {
     kind: MessageKind,
     object: Payload,
+    options: SendOptions,
 }
 
 enum Payload {
@@ -75,7 +76,11 @@ enum Payload {
 }
 
 impl Outgoing {
-    pub(crate) fn new(message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<Outgoing> {
+    pub(crate) fn new(
+        message: &Bound<'_, PyAny>,
+        text: Option<bool>,
+        compress: bool,
+    ) -> PyResult<Outgoing> {
         let py = message.py();
         let (object, default) = if let Ok(string) = message.cast::<PyString>() {
             (Payload::Str(string.clone().unbind()), MessageKind::Text)
@@ -93,7 +98,9 @@ impl Outgoing {
             Some(true) => MessageKind::Text,
             Some(false) => MessageKind::Binary,
         };
-        Ok(Outgoing { kind, object })
+        let mut options = SendOptions::default();
+        options.compress = compress;
+        Ok(Outgoing { kind, object, options })
     }
 
     fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
@@ -106,21 +113,27 @@ impl Outgoing {
 
     /// Sends from an event loop's thread.
     pub(crate) fn send_in_turn(&self, py: Python<'_>, client: &Client) -> Result<Sent, Error> {
-        let (kind, bytes) = (self.kind, self.bytes(py));
-        if bytes.len() < DETACH {
-            client.send_in_turn(kind, bytes)
-        } else {
-            py.detach(|| client.send_in_turn(kind, bytes))
-        }
+        let mut options = self.options;
+        options.in_turn = true;
+        self.send_with(py, client, options)
     }
 
     /// Sends from any thread.
     pub(crate) fn send(&self, py: Python<'_>, client: &Client) -> Result<(), Error> {
+        self.send_with(py, client, self.options).map(drop)
+    }
+
+    fn send_with(
+        &self,
+        py: Python<'_>,
+        client: &Client,
+        options: SendOptions,
+    ) -> Result<Sent, Error> {
         let (kind, bytes) = (self.kind, self.bytes(py));
         if bytes.len() < DETACH {
-            client.send(kind, bytes)
+            client.send_with(kind, bytes, options)
         } else {
-            py.detach(|| client.send(kind, bytes))
+            py.detach(|| client.send_with(kind, bytes, options))
         }
     }
 }

@@ -350,11 +350,17 @@ impl SyncConnection {
     }
 
     /// Send a message, str as text and bytes-like as binary, unless text says
-    /// otherwise. Waits while the send buffer is full. Any thread may send.
-    #[pyo3(signature = (message, text = None))]
-    fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<()> {
+    /// otherwise. compress=False sends it as it is, even if compression was
+    /// agreed on. Waits while the send buffer is full. Any thread may send.
+    #[pyo3(signature = (message, text = None, *, compress = true))]
+    fn send(
+        slf: &Bound<'_, Self>,
+        message: &Bound<'_, PyAny>,
+        text: Option<bool>,
+        compress: bool,
+    ) -> PyResult<()> {
         let py = slf.py();
-        let outgoing = Outgoing::new(message, text)?;
+        let outgoing = Outgoing::new(message, text, compress)?;
         let attempt = |this: &Self| match outgoing.send(py, &this.client) {
             Ok(()) => Ok(Some(())),
             Err(failure) if this.may_wait(py, failure.kind()) => Ok(None),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import longwire
 import pytest
 from conftest import LIMIT, Server
-from longwire import TLS, Reconnect, _longwire, exceptions, sync
+from longwire import TLS, Deflate, Reconnect, _longwire, exceptions, sync
 
 Connect = Callable[..., str]
+LARGEST = sys.maxsize
 
 
 def with_asyncio(url: str, **options: Any) -> str:
@@ -116,6 +118,19 @@ def test_what_cannot_be_in_a_handshake(
         ({"subprotocols": "chat"}, TypeError, "list of str"),
         ({"reconnect": "yes"}, TypeError, "reconnect must be"),
         ({"offline": "drop"}, ValueError, "'queue' or 'refuse'"),
+        ({"proxy": False}, TypeError, "True for the environment or None, not False"),
+        ({"max_redirects": -1}, ValueError, "max_redirects must be 0 to"),
+        ({"max_redirects": True}, TypeError, "max_redirects must be an int"),
+        ({"compression": "gzip"}, ValueError, r"'deflate', Deflate\(...\) or None, not 'gzip'"),
+        ({"compression": True}, ValueError, "not True"),
+        ({"compression": Deflate(level=10)}, ValueError, "level must be 1 to 9, not 10"),
+        ({"compression": Deflate(memory_level=0)}, ValueError, "memory_level must be 1 to 9"),
+        ({"compression": Deflate(client_max_window_bits=8)}, ValueError, "must be 9 to 15, not 8"),
+        ({"compression": Deflate(threshold=-1)}, ValueError, "threshold must be 0 to"),
+        ({"compression": Deflate(threshold=LARGEST)}, None, ""),
+        ({"compression": None, "proxy": None, "max_redirects": 1}, None, ""),
+        ({"streaming": 1}, TypeError, "streaming must be True or False"),
+        ({"tls": TLS(pinned_keys="sha256//x")}, TypeError, "pinned_keys must be a list of str"),
         ({"max_size": "1"}, TypeError, "max_message_size must be an int"),
         ({"max_size": 0}, ValueError, "1 or more"),
         ({"open_timeout": -1}, ValueError, "open_timeout"),

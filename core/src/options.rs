@@ -172,7 +172,8 @@ impl Default for Compression {
 }
 
 impl Compression {
-    fn check(&self) -> Result<()> {
+    /// Refuses what is out of range, as the start of a client does.
+    pub fn check(&self) -> Result<()> {
         for (name, value, least, most) in [
             ("level", self.level, 1, 9),
             ("memory_level", self.memory_level, 1, 9),

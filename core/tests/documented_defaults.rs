@@ -32,13 +32,30 @@ fn the_pages_name_the_defaults() {
     let reconnect = config.reconnect.expect("clients reconnect by default");
     let interval = config.heartbeat.interval.expect("there is a heartbeat by default");
     let (thousands, ones) = (config.max_fragments / 1000, config.max_fragments % 1000);
+    let deflate = config.compression.expect("compression is offered by default");
     let expected = [
+        ("connecting.md", "max_redirects", config.max_redirects.to_string()),
         ("connecting.md", "connect_timeout", time(config.connect_timeout)),
         ("connecting.md", "close_timeout", time(config.close_timeout)),
         ("connecting.md", "max_message_size", mebibytes(config.max_message_size)),
         ("connecting.md", "max_fragments", format!("{thousands},{ones:03}")),
         ("connecting.md", "send_buffer", mebibytes(config.send_buffer)),
         ("connecting.md", "receive_buffer", mebibytes(config.receive_buffer)),
+        ("messages.md", "threshold", deflate.threshold.to_string()),
+        ("messages.md", "level", deflate.level.to_string()),
+        ("messages.md", "memory_level", deflate.memory_level.to_string()),
+        (
+            "messages.md",
+            "client_no_context_takeover",
+            deflate.client_no_context_takeover.to_string(),
+        ),
+        (
+            "messages.md",
+            "server_no_context_takeover",
+            deflate.server_no_context_takeover.to_string(),
+        ),
+        ("messages.md", "client_max_window_bits", deflate.client_max_window_bits.to_string()),
+        ("messages.md", "server_max_window_bits", deflate.server_max_window_bits.to_string()),
         ("heartbeat.md", "interval", time(interval)),
         ("heartbeat.md", "timeout", time(config.heartbeat.timeout)),
         ("reconnecting.md", "min_delay", time(reconnect.min_delay)),

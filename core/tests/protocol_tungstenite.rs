@@ -6,7 +6,7 @@ mod frames;
 use std::io::{Cursor, Read, Write};
 
 use frames::{LIMITS, Owned, decode};
-use longwire::protocol::encoder::{close_payload, encode, encoded_len, parse_own};
+use longwire::protocol::encoder::{Frame, close_payload, encode, encoded_len};
 use longwire::protocol::frame::OpCode;
 use longwire::protocol::mask;
 use proptest::prelude::*;
@@ -64,6 +64,7 @@ fn to_tungstenite(message: &Owned) -> Message {
         Owned::Binary(bytes) => Message::binary(bytes),
         Owned::Ping(bytes) => Message::Ping(bytes.into()),
         Owned::Pong(bytes) => Message::Pong(bytes.into()),
+        Owned::Chunk(..) => unreachable!("only whole messages are generated"),
         Owned::Close(close) => Message::Close(
             close.map(|(code, reason)| CloseFrame { code: code.into(), reason: reason.into() }),
         ),
@@ -76,6 +77,7 @@ fn encoded(message: &Owned, out: &mut Vec<u8>) {
         Owned::Binary(bytes) => (OpCode::Binary, bytes),
         Owned::Ping(bytes) => (OpCode::Ping, bytes),
         Owned::Pong(bytes) => (OpCode::Pong, bytes),
+        Owned::Chunk(..) => unreachable!("only whole messages are generated"),
         Owned::Close(close) => {
             let payload = close.map(|(code, reason)| close_payload(code, &reason));
             (OpCode::Close, payload.unwrap_or_default())
@@ -83,10 +85,10 @@ fn encoded(message: &Owned, out: &mut Vec<u8>) {
     };
     let start = out.len();
     let key = mask::next_key();
-    encode(out, opcode, true, false, key, &payload);
+    encode(out, Frame::whole(opcode), key, &payload);
     assert_eq!(out.len() - start, encoded_len(payload.len()));
-    let (o, fin, k, range) = parse_own(&out[start..]).expect("a frame of ours");
-    assert_eq!((o, fin, k, range.end), (opcode, true, key, out.len() - start));
+    let (frame, k, range) = Frame::parse_own(&out[start..]).expect("a frame of ours");
+    assert_eq!((frame, k, range.end), (Frame::whole(opcode), key, out.len() - start));
     let mut unmasked = out[start..][range].to_vec();
     mask::apply(key, &mut unmasked);
     assert_eq!(unmasked, payload);
@@ -124,9 +126,10 @@ proptest! {
 #[test]
 fn tungstenite_puts_our_fragments_together() {
     let mut stream = Vec::new();
-    encode(&mut stream, OpCode::Text, false, false, [1, 2, 3, 4], "tö".as_bytes());
-    encode(&mut stream, OpCode::Ping, true, false, [5, 6, 7, 8], b"between");
-    encode(&mut stream, OpCode::Continuation, true, false, [9, 10, 11, 12], "gether".as_bytes());
+    let first = Frame { fin: false, ..Frame::whole(OpCode::Text) };
+    encode(&mut stream, first, [1, 2, 3, 4], "tö".as_bytes());
+    encode(&mut stream, Frame::whole(OpCode::Ping), [5, 6, 7, 8], b"between");
+    encode(&mut stream, Frame::whole(OpCode::Continuation), [9, 10, 11, 12], "gether".as_bytes());
     let mut server = server(stream);
     assert_eq!(server.read().unwrap(), Message::Ping(Bytes::from_static(b"between")));
     assert_eq!(server.read().unwrap(), Message::text("tögether"));

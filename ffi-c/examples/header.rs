@@ -9,10 +9,12 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters of the header: title and module.
-const NOUNS: [(&str, &str); 5] = [
+const NOUNS: [(&str, &str); 7] = [
     ("Version", "version"),
     ("Errors", "error"),
     ("Configuration", "config"),
+    ("Configuration: TLS", "config/tls"),
+    ("Configuration: compression", "config/compression"),
     ("Events", "event"),
     ("Clients", "client"),
 ];

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use longwire::{Client, Drive, ErrorKind, MessageKind, Result};
+use longwire::{Client, Drive, ErrorKind, MessageKind, Result, SendOptions};
 
 use crate::boundary::{bytes, catch, invalid, number, status};
 use crate::config::lw_config;
@@ -34,6 +34,15 @@ pub const LW_DRIVE_MORE: i32 = 1;
 /// lw_client_drive: LW_EVENT_CLOSED was delivered, now or before, or the
 /// callback freed the client; no event will ever come.
 pub const LW_DRIVE_FINISHED: i32 = 2;
+
+/// lw_client_send: a text message, in UTF-8.
+pub const LW_TEXT: u32 = 1;
+/// lw_client_send: a binary message.
+pub const LW_BINARY: u32 = 2;
+
+/// lw_client_send: as it is, even if compression was agreed on; for what is compressed
+/// already, or secret beside what others can choose (RFC 7692 section 8).
+pub const LW_SEND_UNCOMPRESSED: u32 = 1;
 
 /// A WebSocket client: one connection at a time, replaced when it is lost.
 ///
@@ -285,6 +294,43 @@ pub unsafe extern "C" fn lw_client_send_binary(
     status(unsafe {
         with(client, |core| core.send(MessageKind::Binary, bytes(data.cast(), len, "data")?))
     })
+}
+
+/// Sends len bytes as a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
+/// LW_SEND_UNCOMPRESSED. Like lw_client_send_text; LW_EINVAL also for other kinds and
+/// flags.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_client_send(
+    client: *mut lw_client,
+    kind: u32,
+    data: *const c_void,
+    len: usize,
+    flags: u32,
+) -> i32 {
+    // SAFETY: C promises valid arguments; null is checked.
+    status(unsafe {
+        with(client, |core| {
+            let (kind, options) = (message_kind(kind)?, send_options(flags)?);
+            core.send_with(kind, bytes(data.cast(), len, "data")?, options).map(drop)
+        })
+    })
+}
+
+fn message_kind(kind: u32) -> Result<MessageKind> {
+    match kind {
+        LW_TEXT => Ok(MessageKind::Text),
+        LW_BINARY => Ok(MessageKind::Binary),
+        other => Err(invalid(format!("kind: expected LW_TEXT or LW_BINARY, got {other}"))),
+    }
+}
+
+fn send_options(flags: u32) -> Result<SendOptions> {
+    if flags & !LW_SEND_UNCOMPRESSED != 0 {
+        return Err(invalid(format!("flags: expected 0 or LW_SEND_UNCOMPRESSED, got {flags:#x}")));
+    }
+    let mut options = SendOptions::default();
+    options.compress = flags & LW_SEND_UNCOMPRESSED == 0;
+    Ok(options)
 }
 
 /// Sends a ping with up to 125 bytes; the answer is an LW_EVENT_PONG.

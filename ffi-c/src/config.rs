@@ -1,12 +1,14 @@
 //! What a client is made from.
 
 use std::ffi::{CStr, c_char};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use longwire::{Config, Error, ErrorKind, Heartbeat, Offline, Reconnect, Result};
+use longwire::{Config, Error, ErrorKind, Heartbeat, Offline, Proxy, Reconnect, Result};
 
-use crate::boundary::{bytes, catch, invalid, status, string};
+use crate::boundary::{catch, invalid, status, string};
+
+pub mod compression;
+pub mod tls;
 
 /// lw_config_set_offline: keep messages until the client is connected, within
 /// the send buffer. The default.
@@ -129,65 +131,34 @@ pub unsafe extern "C" fn lw_config_set_origin(
     }
 }
 
-/// Trusts the certificate authorities in this PEM file instead of the
-/// system's.
+/// Connects through this proxy, or with NULL through none: http://, https://, socks5://
+/// or socks5h://, then [user:password@]host:port. Default: what HTTPS_PROXY (for wss:),
+/// HTTP_PROXY (for ws:), ALL_PROXY and NO_PROXY say in the environment.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_config_set_tls_ca_file(
-    config: *mut lw_config,
-    path: *const c_char,
-) -> i32 {
+pub unsafe extern "C" fn lw_config_set_proxy(config: *mut lw_config, url: *const c_char) -> i32 {
     // SAFETY: C promises valid arguments; null is checked.
     unsafe {
         set(config, |config| {
-            config.tls.ca_file = Some(PathBuf::from(string(path, "path")?));
+            config.proxy = match url.is_null() {
+                true => Proxy::None,
+                false => Proxy::Url(string(url, "url")?.into()),
+            };
             Ok(())
         })
     }
 }
 
-/// The same as len bytes of PEM text; used together with the file if both
-/// are given.
+/// How many redirects one attempt follows: never from wss: to ws:, and to another
+/// origin without credentials. Default: 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_config_set_tls_ca_pem(
+pub unsafe extern "C" fn lw_config_set_max_redirects(
     config: *mut lw_config,
-    pem: *const c_char,
-    len: usize,
+    redirects: u32,
 ) -> i32 {
-    // SAFETY: C promises valid arguments; null is checked.
-    unsafe {
-        set(config, |config| {
-            let pem = str::from_utf8(bytes(pem.cast(), len, "pem")?)
-                .map_err(|e| invalid(format!("pem: expected PEM text, got bytes ({e})")))?;
-            config.tls.ca_pem = Some(pem.into());
-            Ok(())
-        })
-    }
-}
-
-/// false accepts any certificate. Only for tests: anyone between the client
-/// and the server can then read and change everything. Default: true.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_config_set_tls_verify(config: *mut lw_config, verify: bool) -> i32 {
     // SAFETY: C promises a valid handle; null is checked.
     unsafe {
         set(config, |config| {
-            config.tls.verify = verify;
-            Ok(())
-        })
-    }
-}
-
-/// The name that the certificate must carry and that is sent as SNI. Default:
-/// the URL's host.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_config_set_tls_server_name(
-    config: *mut lw_config,
-    name: *const c_char,
-) -> i32 {
-    // SAFETY: C promises valid arguments; null is checked.
-    unsafe {
-        set(config, |config| {
-            config.tls.server_name = Some(string(name, "name")?.into());
+            config.max_redirects = redirects;
             Ok(())
         })
     }
@@ -308,7 +279,20 @@ pub unsafe extern "C" fn lw_config_set_offline(config: *mut lw_config, offline: 
     }
 }
 
-/// The largest message accepted. Default: 64 MiB.
+/// true delivers messages in pieces, as they arrive, instead of whole. Then neither
+/// the largest message nor the most fragments bound what is received. Default: false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_streaming(config: *mut lw_config, streaming: bool) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.streaming = streaming;
+            Ok(())
+        })
+    }
+}
+
+/// The largest message accepted, and the largest sent whole. Default: 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_config_set_max_message_size(
     config: *mut lw_config,

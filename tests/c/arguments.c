@@ -28,6 +28,20 @@ static void null_is_refused_everywhere(void)
     CHECK_CODE(lw_config_set_tls_verify(NULL, true), LW_EINVAL);
     CHECK_CODE(lw_config_set_tls_server_name(NULL, "a"), LW_EINVAL);
     CHECK_CODE(lw_config_set_tls_server_name(config, NULL), LW_EINVAL);
+    CHECK_CODE(lw_config_set_tls_client_cert(NULL, "a", "b"), LW_EINVAL);
+    CHECK_CODE(lw_config_set_tls_client_cert(config, NULL, "b"), LW_EINVAL);
+    CHECK_CODE(lw_config_set_tls_client_cert(config, "a", NULL), LW_EINVAL);
+    CHECK_CODE(lw_config_add_tls_pinned_key(NULL, "a"), LW_EINVAL);
+    CHECK_CODE(lw_config_add_tls_pinned_key(config, NULL), LW_EINVAL);
+    CHECK_CODE(lw_config_set_proxy(NULL, "a"), LW_EINVAL);
+    CHECK_CODE(lw_config_set_proxy(config, NULL), LW_OK);
+    CHECK_CODE(lw_config_set_max_redirects(NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_config_set_compression(NULL, true), LW_EINVAL);
+    CHECK_CODE(lw_config_set_compression_threshold(NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_config_set_compression_level(NULL, 6, 8), LW_EINVAL);
+    CHECK_CODE(lw_config_set_compression_window_bits(NULL, 15, 15), LW_EINVAL);
+    CHECK_CODE(lw_config_set_compression_context_takeover(NULL, true, true), LW_EINVAL);
+    CHECK_CODE(lw_config_set_streaming(NULL, true), LW_EINVAL);
     CHECK_CODE(lw_config_set_connect_timeout_ms(NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_config_set_close_timeout_ms(NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_config_set_heartbeat(NULL, 1, 1), LW_EINVAL);
@@ -52,6 +66,7 @@ static void null_is_refused_everywhere(void)
     CHECK_CODE(lw_client_drive(NULL, 1, on_event, NULL), LW_EINVAL);
     CHECK_CODE(lw_client_send_text(NULL, "a", 1), LW_EINVAL);
     CHECK_CODE(lw_client_send_binary(NULL, "a", 1), LW_EINVAL);
+    CHECK_CODE(lw_client_send(NULL, LW_TEXT, "a", 1, 0), LW_EINVAL);
     CHECK_CODE(lw_client_ping(NULL, NULL, 0), LW_EINVAL);
     CHECK_CODE(lw_client_close(NULL, 1000, NULL, 0), LW_EINVAL);
     CHECK_CODE(lw_client_state(NULL), LW_EINVAL);
@@ -80,6 +95,7 @@ static void null_payloads_are_refused_unless_empty(void)
     CHECK_CODE(lw_client_send_text(client, NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_client_send_binary(client, NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_client_send_binary(client, "", (size_t)-1), LW_EINVAL);
+    CHECK_CODE(lw_client_send(client, LW_BINARY, NULL, 1, 0), LW_EINVAL);
     CHECK_CODE(lw_client_ping(client, NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_client_close(client, 1000, NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_client_send_text(client, NULL, 0), LW_OK);
@@ -227,6 +243,45 @@ static void bad_numbers_are_refused(void)
     lw_config_free(config);
 }
 
+static void bad_details_of_compression_are_refused(void)
+{
+    static const uint32_t levels[] = {0, 10, 256 + 6, UINT32_MAX};
+    static const uint32_t windows[] = {0, 8, 16, 256 + 15, UINT32_MAX};
+    lw_config *config = lw_config_new("ws://127.0.0.1/");
+    size_t i;
+
+    for (i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        CHECK_CODE(lw_config_set_compression_level(config, levels[i], 8), LW_EINVAL);
+        CHECK_CODE(lw_config_set_compression_level(config, 6, levels[i]), LW_EINVAL);
+    }
+    for (i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+        CHECK_CODE(lw_config_set_compression_window_bits(config, windows[i], 15), LW_EINVAL);
+        CHECK_CODE(lw_config_set_compression_window_bits(config, 15, windows[i]), LW_EINVAL);
+    }
+    CHECK_CODE(lw_config_set_compression_level(config, 1, 9), LW_OK);
+    CHECK_CODE(lw_config_set_compression_window_bits(config, 9, 15), LW_OK);
+    CHECK_CODE(lw_config_set_compression(config, false), LW_OK);
+    lw_config_free(config);
+}
+
+static void unknown_kinds_and_flags_of_a_send_are_refused(void)
+{
+    struct tape tape;
+    lw_client *client;
+
+    tape_init(&tape);
+    client = start_open(&tape, "/echo");
+    CHECK_CODE(lw_client_send(client, 0, "a", 1, 0), LW_EINVAL);
+    CHECK_CODE(lw_client_send(client, 3, "a", 1, 0), LW_EINVAL);
+    CHECK_CODE(lw_client_send(client, LW_TEXT, "a", 1, 2), LW_EINVAL);
+    CHECK_CODE(lw_client_send(client, LW_TEXT, "\xff", 1, 0), LW_EUTF8);
+    CHECK_CODE(lw_client_send(client, LW_TEXT, "a", 1, 0), LW_OK);
+    CHECK_CODE(lw_client_send(client, LW_BINARY, "\xff", 1, LW_SEND_UNCOMPRESSED), LW_OK);
+    tape_wait(&tape, LW_EVENT_MESSAGE, 2);
+    finish(&tape, client);
+    tape_destroy(&tape);
+}
+
 static void every_code_has_a_name_and_a_sentence(void)
 {
     int32_t code;
@@ -263,6 +318,8 @@ void test_arguments(void)
     RUN(what_is_not_utf8_is_refused_by_the_setter);
     RUN(bad_trust_is_refused);
     RUN(bad_numbers_are_refused);
+    RUN(bad_details_of_compression_are_refused);
+    RUN(unknown_kinds_and_flags_of_a_send_are_refused);
     RUN(every_code_has_a_name_and_a_sentence);
     RUN(the_library_is_the_one_of_the_header);
 }

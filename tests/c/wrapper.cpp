@@ -35,6 +35,7 @@ void bad_input_throws() {
     throws(LW_EINVAL, [] { at("/").set_origin("\xff"); });
     throws(LW_EINVAL, [] { at("/").set_connect_timeout(std::chrono::milliseconds(-1)); });
     throws(LW_EINVAL, [] { at("/").set_close_timeout(std::chrono::hours(2000)); });
+    throws(LW_EINVAL, [] { at("/").set_compression_level(10); });
     throws(LW_EINVAL, [] {
         longwire::client(at("/").add_header("A", "b\r\nc"), longwire::handlers());
     });
@@ -48,12 +49,24 @@ void every_option_can_be_set() {
         .set_tls_ca_file(server.ca_file)
         .set_tls_verify(true)
         .set_tls_server_name("localhost")
+        .set_tls_client_cert("client.pem", "client.key")
+        .add_tls_pinned_key("sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")
+        .set_proxy("http://127.0.0.1:9")
+        .set_proxy_off()
+        .set_max_redirects(3)
+        .set_compression(true)
+        .set_compression_threshold(0)
+        .set_compression_level(9)
+        .set_compression_window_bits(9, 15)
+        .set_compression_context_takeover(true, false)
         .set_connect_timeout(std::chrono::seconds(5))
         .set_close_timeout(std::chrono::seconds(5))
         .set_heartbeat(std::chrono::seconds(5), std::chrono::seconds(5))
         .set_reconnect(soon, std::chrono::seconds(1))
         .set_reconnect_off()
         .set_offline(LW_OFFLINE_QUEUE)
+        .set_streaming(true)
+        .set_streaming(false)
         .set_max_message_size(1 << 20)
         .set_max_fragments(10)
         .set_send_buffer(1 << 20)
@@ -85,7 +98,7 @@ void a_conversation() {
     on.pong = [&](longwire::client_ref client, const longwire::pong &pong) {
         round_trip = pong.round_trip();
         client.send_text("text");
-        client.send_binary(std::string("\0\1", 2));
+        client.send_binary(std::string("\0\1", 2), longwire::compress::no);
     };
     on.message = [&](longwire::client_ref client, const longwire::message &message) {
         CHECK_INT(message.is_text(), heard.empty());

@@ -16,7 +16,27 @@ const options: ConnectOptions = {
   headers: { authorization: 'Bearer x', cookie: ['a=1', 'b=2'] },
   subprotocols: ['v2', 'v1'],
   origin: 'https://example.org',
-  tls: { ca: new Uint8Array(), caFile: new URL('file:///ca.pem'), verify: false, serverName: 'x' },
+  tls: {
+    ca: new Uint8Array(),
+    caFile: new URL('file:///ca.pem'),
+    verify: false,
+    serverName: 'x',
+    clientCert: 'client.pem',
+    clientKey: new URL('file:///client.key'),
+    pinnedKeys: ['sha256//x'],
+  },
+  proxy: false,
+  maxRedirects: 3,
+  compression: {
+    threshold: 0,
+    level: 9,
+    memoryLevel: 9,
+    clientNoContextTakeover: false,
+    serverNoContextTakeover: true,
+    clientMaxWindowBits: 9,
+    serverMaxWindowBits: 15,
+  },
+  streaming: true,
   connectTimeout: 1000,
   closeTimeout: 1000,
   heartbeat: { interval: 1000, timeout: 1000 },
@@ -33,6 +53,7 @@ export async function persistent(): Promise<Closed> {
   const also: Client = await connect('ws://localhost', { heartbeat: false, reconnect: false });
   also.ref().unref();
   ws.send('text');
+  ws.send('text', { compress: false });
   ws.send(new ArrayBuffer(1));
   ws.send(new DataView(new ArrayBuffer(1)));
   const roundTrip: number = await ws.ping('x');
@@ -51,6 +72,8 @@ export async function persistent(): Promise<Closed> {
   await connect('ws://localhost', { connect_timeout: 1 });
   // @ts-expect-error neither text nor bytes
   ws.send(1);
+  // @ts-expect-error no environment but the default's
+  await connect('ws://localhost', { proxy: true });
   // @ts-expect-error there is no such event
   ws.on('error', () => {});
   // @ts-expect-error made by connect only
@@ -73,6 +96,9 @@ export function whatwg(): void {
   ws.readyState = 1;
   // @ts-expect-error not a binary type
   ws.binaryType = 'string';
+  new WebSocket('ws://localhost', [], { compression: false, proxy: 'http://localhost:9' });
+  // @ts-expect-error the standard's messages are whole
+  new WebSocket('ws://localhost', [], { streaming: true });
   // @ts-expect-error a WebSocket does not reconnect
   new WebSocket('ws://localhost', [], { reconnect: false });
   ws.dispatchEvent(new CloseEvent('close', { code: 1000, wasClean: open }));

@@ -43,7 +43,7 @@ from .exceptions import (
     TLSError,
     UnsupportedOperation,
 )
-from .options import TLS, Down, Heartbeat, Reconnect
+from .options import TLS, Deflate, Down, Heartbeat, Reconnect
 
 __version__ = VERSION
 
@@ -58,6 +58,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "ConnectionLost",
+    "Deflate",
     "Down",
     "ForkedError",
     "Heartbeat",

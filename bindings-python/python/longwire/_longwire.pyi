@@ -5,6 +5,8 @@ from typing import Any, Final, Literal, Self, TypeAlias, final, overload
 
 from typing_extensions import disjoint_base
 
+from .options import Deflate
+
 __all__ = ["ERROR_KINDS", "VERSION", "AsyncConnection", "Config", "SyncConnection", "shutdown"]
 
 _Data: TypeAlias = str | bytes
@@ -24,10 +26,14 @@ class Config:
         headers: list[tuple[str, str]],
         subprotocols: list[str],
         origin: str | None,
+        proxy: str | bool,
+        max_redirects: int,
+        compression: Deflate | None,
         open_timeout: float | None,
         close_timeout: float | None,
         ping_interval: float | None,
         ping_timeout: float | None,
+        streaming: bool,
         max_size: int | None,
         max_fragments: int | None,
         send_buffer: int | None,
@@ -38,6 +44,9 @@ class Config:
         ca_pem: str | None,
         verify: bool,
         server_name: str | None,
+        client_cert: str | os.PathLike[str] | None,
+        client_key: str | os.PathLike[str] | None,
+        pinned_keys: list[str],
     ) -> Self: ...
 
 @disjoint_base
@@ -51,8 +60,12 @@ class AsyncConnection:
     def recv(self, decode: Literal[False]) -> Coroutine[Any, Any, bytes]: ...
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Coroutine[Any, Any, _Data]: ...
-    def send(self, message: _DataLike, text: bool | None = None) -> Coroutine[Any, Any, None]: ...
-    def send_nowait(self, message: _DataLike, text: bool | None = None) -> None: ...
+    def send(
+        self, message: _DataLike, text: bool | None = None, *, compress: bool = True
+    ) -> Coroutine[Any, Any, None]: ...
+    def send_nowait(
+        self, message: _DataLike, text: bool | None = None, *, compress: bool = True
+    ) -> None: ...
     @property
     def buffered_amount(self) -> int: ...
     def _start(self) -> None: ...
@@ -73,7 +86,9 @@ class SyncConnection:
     def recv(self, timeout: float | None = None, *, decode: Literal[False]) -> bytes: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> _Data: ...
-    def send(self, message: _DataLike, text: bool | None = None) -> None: ...
+    def send(
+        self, message: _DataLike, text: bool | None = None, *, compress: bool = True
+    ) -> None: ...
     @property
     def buffered_amount(self) -> int: ...
     def _wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool: ...

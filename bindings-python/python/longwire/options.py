@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import ssl as _ssl
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
@@ -38,7 +39,7 @@ ELSEWHERE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLS:
-    """How the server of a ``wss:`` URL proves who it is.
+    """How the server of a ``wss:`` URL proves who it is, and how the client does.
 
     Attributes:
         ca_file: A PEM file with the authorities to trust instead of the system's.
@@ -46,6 +47,11 @@ class TLS:
         verify: ``False`` accepts any certificate. Only for tests: anyone
             between the client and the server can then read and change everything.
         server_name: The name the certificate must carry; the URL's host by default.
+        client_cert: A PEM file with the client's certificate and what links it to
+            an authority. Read anew at each attempt, as is ``client_key``.
+        client_key: A PEM file with its private key, not encrypted.
+        pinned_keys: If there are any, the server's public key must be one of these:
+            ``sha256//`` and the base64 of the SHA-256 of its SubjectPublicKeyInfo.
 
     """
 
@@ -53,6 +59,34 @@ class TLS:
     ca_pem: str | None = None
     verify: bool = True
     server_name: str | None = None
+    client_cert: str | os.PathLike[str] | None = None
+    client_key: str | os.PathLike[str] | None = None
+    pinned_keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deflate:
+    """What to offer of permessage-deflate (RFC 7692), and how to compress.
+
+    Attributes:
+        threshold: Messages shorter than so many bytes are sent as they are.
+        level: 1 is the quickest, 9 the smallest.
+        memory_level: 1 takes the least memory, 9 the most.
+        client_no_context_takeover: Each message is compressed by itself, so that
+            nothing is kept between messages.
+        server_no_context_takeover: Asks the server for the same.
+        client_max_window_bits: The largest window to compress with, 9 to 15.
+        server_max_window_bits: The largest the server may compress with, 9 to 15.
+
+    """
+
+    threshold: int = 1024
+    level: int = 6
+    memory_level: int = 8
+    client_no_context_takeover: bool = True
+    server_no_context_takeover: bool = False
+    client_max_window_bits: int = 15
+    server_max_window_bits: int = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +152,9 @@ class CommonOptions(TypedDict, total=False):
     origin: str | None
     tls: TLS | None
     ssl: _ssl.SSLContext | Literal[True] | None
+    proxy: str | Literal[True] | None
+    max_redirects: int
+    compression: Literal["deflate"] | Deflate | None
     connect_timeout: float | None
     open_timeout: float | None
     close_timeout: float | None
@@ -126,6 +163,7 @@ class CommonOptions(TypedDict, total=False):
     ping_timeout: float | None
     reconnect: bool | Reconnect
     offline: Literal["queue", "refuse"]
+    streaming: bool
     max_message_size: int | None
     max_size: int | None
     max_fragments: int
@@ -137,6 +175,7 @@ class CommonOptions(TypedDict, total=False):
 
 _DEFAULT_TIMEOUT = 10.0
 _MIB = 1 << 20
+_U32 = (1 << 32) - 1
 
 
 def canonical(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
@@ -166,12 +205,16 @@ def config(url: str, options: Mapping[str, Any]) -> Config:
     return Config(
         url,
         headers=_headers(options.get("headers")),
-        subprotocols=_subprotocols(options.get("subprotocols")),
+        subprotocols=_strings("subprotocols", options.get("subprotocols")),
         origin=options.get("origin"),
+        proxy=_proxy(options.get("proxy", True)),
+        max_redirects=_integer("max_redirects", options.get("max_redirects", 0), 0, _U32),
+        compression=_compression(options.get("compression", "deflate")),
         open_timeout=options.get("connect_timeout", _DEFAULT_TIMEOUT),
         close_timeout=options.get("close_timeout", _DEFAULT_TIMEOUT),
         ping_interval=heartbeat.interval,
         ping_timeout=heartbeat.timeout,
+        streaming=_flag("streaming", options.get("streaming", False)),
         max_size=_size(options, "max_message_size", 64 * _MIB),
         max_fragments=_size(options, "max_fragments", None),
         send_buffer=_size(options, "send_buffer", None),
@@ -182,6 +225,9 @@ def config(url: str, options: Mapping[str, Any]) -> Config:
         ca_pem=tls.ca_pem,
         verify=tls.verify,
         server_name=tls.server_name,
+        client_cert=tls.client_cert,
+        client_key=tls.client_key,
+        pinned_keys=_strings("pinned_keys", tls.pinned_keys),
     )
 
 
@@ -199,12 +245,53 @@ def _headers(headers: HeadersLike | None) -> list[tuple[str, str]]:
     return found
 
 
-def _subprotocols(subprotocols: Sequence[str] | None) -> list[str]:
-    if subprotocols is None:
+def _strings(name: str, strings: Sequence[str] | None) -> list[str]:
+    if strings is None:
         return []
-    if isinstance(subprotocols, str):
-        raise TypeError("subprotocols must be a list of str, not a str")
-    return list(subprotocols)
+    if isinstance(strings, str):
+        raise TypeError(f"{name} must be a list of str, not a str")
+    return list(strings)
+
+
+def _proxy(proxy: str | Literal[True] | None) -> str | bool:
+    if proxy is None or proxy is True:
+        return proxy is True
+    if not isinstance(proxy, str):
+        raise TypeError(f"proxy must be a URL, True for the environment or None, not {proxy!r}")
+    return proxy
+
+
+def _compression(compression: str | Deflate | None) -> Deflate | None:
+    if compression is None:
+        return None
+    if compression == "deflate":
+        return Deflate()
+    if not isinstance(compression, Deflate):
+        raise ValueError(
+            f"compression must be 'deflate', Deflate(...) or None, not {compression!r}"
+        )
+    _integer("threshold", compression.threshold, 0, sys.maxsize)
+    for name in ("level", "memory_level"):
+        _integer(name, getattr(compression, name), 1, 9)
+    for side in ("client", "server"):
+        bits, takeover = f"{side}_max_window_bits", f"{side}_no_context_takeover"
+        _integer(bits, getattr(compression, bits), 9, 15)
+        _flag(takeover, getattr(compression, takeover))
+    return compression
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def _integer(name: str, value: object, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be {least} to {most}, not {value}")
+    return value
 
 
 def _size(options: Mapping[str, Any], name: str, default: int | None) -> int | None:

@@ -10,6 +10,7 @@ use super::message_writer::MessageWriter;
 use super::scope::{Place, place};
 use super::shared::{Mode, Shared, signal};
 use super::writer::Turn;
+use crate::connection::reader::End;
 use crate::driver::host::Host;
 use crate::driver::runtime;
 use crate::error::{Error, ErrorKind, Result};
@@ -151,7 +152,8 @@ impl Client {
     ///
     /// [`crate::ErrorKind::Full`] when the buffer is full (nothing was taken, `Drain` follows),
     /// [`crate::ErrorKind::Closed`] after the close, [`crate::ErrorKind::Offline`] if so configured,
-    /// [`crate::ErrorKind::Utf8`] for text that is not UTF-8.
+    /// [`crate::ErrorKind::Utf8`] for text that is not UTF-8, [`crate::ErrorKind::TooBig`] past
+    /// `max_message_size`.
     pub fn send(&self, kind: MessageKind, payload: &[u8]) -> Result<()> {
         self.send_with(kind, payload, SendOptions::default()).map(drop)
     }
@@ -163,7 +165,7 @@ impl Client {
         payload: &[u8],
         options: SendOptions,
     ) -> Result<Sent> {
-        self.take(kind, payload, if options.in_turn { Turn::Host } else { Turn::None })
+        self.take(kind, payload, options)
     }
 
     /// Begins a message that is sent piece by piece. Nothing goes out before its first piece.
@@ -171,8 +173,9 @@ impl Client {
     /// [`crate::ErrorKind::Offline`] while not connected: such a message is never queued.
     /// [`crate::ErrorKind::Busy`] while another one is unfinished.
     pub fn begin_message(&self, kind: MessageKind, options: SendOptions) -> Result<MessageWriter> {
-        let _ = options;
-        Ok(MessageWriter::new(self.clone(), kind, 0))
+        self.shared.check_fork()?;
+        let epoch = self.shared.writer.begin(kind, options.compress, self.place())?;
+        Ok(MessageWriter::new(self.clone(), epoch))
     }
 
     /// Like [`send`](Client::send), for callers that have an event loop: the first message of a turn
@@ -307,8 +310,14 @@ impl Client {
         place(Arc::as_ptr(&self.shared))
     }
 
-    fn take(&self, kind: MessageKind, payload: &[u8], turn: Turn) -> Result<Sent> {
+    fn take(&self, kind: MessageKind, payload: &[u8], options: SendOptions) -> Result<Sent> {
         self.shared.check_fork()?;
+        let most = self.shared.config.max_message_size;
+        if payload.len() > most {
+            let text =
+                format!("send: expected a message of at most {most} bytes, got {}", payload.len());
+            return Err(Error::new(ErrorKind::TooBig, text));
+        }
         if kind == MessageKind::Text
             && let Err(error) = simdutf8::compat::from_utf8(payload)
         {
@@ -316,10 +325,37 @@ impl Client {
             return Err(Error::new(ErrorKind::Utf8, text));
         }
         self.shared.follow_up(self.shared.writer.make_room(payload.len()));
-        let todo = self.shared.writer.send(kind, payload, turn, self.place())?;
+        let turn = if options.in_turn { Turn::Host } else { Turn::None };
+        let writer = &self.shared.writer;
+        let todo = writer.send(kind, payload, options.compress, turn, self.place())?;
         let owed = todo.owed;
         self.shared.follow_up(todo);
         Ok(if owed { Sent::Deferred } else { Sent::Done })
+    }
+
+    pub(super) fn write_fragment(&self, epoch: u64, payload: &[u8]) -> Result<()> {
+        self.shared.check_fork()?;
+        self.shared.follow_up(self.shared.writer.make_room(payload.len()));
+        let todo = self.shared.writer.fragment(epoch, payload, self.place())?;
+        self.shared.follow_up(todo);
+        Ok(())
+    }
+
+    pub(super) fn finish_fragments(&self, epoch: u64) -> Result<()> {
+        self.shared.check_fork()?;
+        let todo = self.shared.writer.finish(epoch, self.place())?;
+        self.shared.follow_up(todo);
+        Ok(())
+    }
+
+    /// The server can make nothing of the rest of a connection on which a
+    /// message has no end.
+    pub(super) fn give_up_fragments(&self, epoch: u64) {
+        if self.shared.check_fork().is_ok() && self.shared.writer.is_begun(epoch) {
+            let text = "a message that was sent in fragments was given up before its end";
+            let error = Error::new(ErrorKind::Lost, text);
+            self.shared.record_end(End::Violation { code: 1011, error });
+        }
     }
 }
 

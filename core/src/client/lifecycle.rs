@@ -88,7 +88,8 @@ async fn live(client: &Client) -> Closed {
                     headers: accepted.headers,
                 };
                 let since = Instant::now();
-                let loss = serve(client, ready, opened, accepted.leftover).await;
+                let (deflate, early) = (accepted.deflate.as_ref(), accepted.leftover);
+                let loss = serve(client, ready, opened, deflate, early).await;
                 reconnects = u32::saturating_add(reconnects, 1);
                 tries = 0;
                 Outage { loss, lived: Some(since.elapsed()) }

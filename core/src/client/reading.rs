@@ -99,6 +99,10 @@ impl Shared {
                     emit(Event::Message(message));
                     more()
                 }
+                Item::Chunk(chunk) => {
+                    emit(Event::Chunk(chunk));
+                    more()
+                }
                 Item::Ping(payload) => {
                     self.writer.pong(payload);
                     answers = true;

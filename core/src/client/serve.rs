@@ -24,6 +24,7 @@ use crate::driver::host::Stored;
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Opened, State};
+use crate::protocol::deflate::Agreement;
 use crate::transport::link::{Got, Link};
 use crate::transport::scratch;
 use crate::transport::watch::{self, Registered, deadline, unwatchable};
@@ -111,6 +112,7 @@ pub(crate) async fn serve(
     client: &Client,
     ready: AsyncFd<Registered>,
     opened: Opened,
+    deflate: Option<&Agreement>,
     early: Vec<u8>,
 ) -> Loss {
     let shared = client.shared();
@@ -118,13 +120,13 @@ pub(crate) async fn serve(
     let _ = shared.take_end();
     shared.received.store(coarse_now(), Ordering::Relaxed);
     shared.pings.forget();
-    let Some(epoch) = shared.writer.attach(link.clone()) else {
+    let Some(epoch) = shared.writer.attach(link.clone(), shared.deflater(deflate)) else {
         return Loss { stop: true, error: None, ..Loss::failure(lost()) };
     };
     shared.set_state(State::Open);
     // `Open` first: whoever finds the reader may read messages.
     emit(client, Stored::Open(epoch, opened));
-    let reader = Box::new(Reader::new(link.clone(), shared.limits(), early));
+    let reader = Box::new(Reader::new(link.clone(), shared.decoder(deflate), early));
     let io = match &shared.mode {
         Mode::Runtime(_) => {
             *lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);

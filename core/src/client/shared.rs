@@ -16,7 +16,8 @@ use crate::driver::runtime::{Shard, lock};
 use crate::error::Result;
 use crate::event::State;
 use crate::options::Config;
-use crate::protocol::decoder::Limits;
+use crate::protocol::decoder::{Decoder, Limits};
+use crate::protocol::deflate::{Agreement, Deflater, Inflater};
 use crate::protocol::target::Target;
 use crate::transport::tls::Trust;
 
@@ -97,11 +98,21 @@ impl Shared {
         fork::check(self.generation)
     }
 
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
+    /// The decoder of a connection with this agreement on compression.
+    pub(crate) fn decoder(&self, deflate: Option<&Agreement>) -> Decoder {
+        let mut decoder = Decoder::new(Limits {
             max_message_size: self.config.max_message_size,
             max_fragments: self.config.max_fragments,
+        });
+        if let Some(agreement) = deflate {
+            decoder = decoder.inflating(Inflater::new(agreement));
         }
+        if self.config.streaming { decoder.streaming() } else { decoder }
+    }
+
+    /// What compresses on such a connection, if anything may.
+    pub(crate) fn deflater(&self, deflate: Option<&Agreement>) -> Option<Deflater> {
+        Deflater::new(self.config.compression.as_ref()?, deflate?)
     }
 
     pub(crate) fn host(&self) -> Option<&Host> {

@@ -8,21 +8,24 @@
 //!
 //! **Order: messages leave in the order in which their sends took the lock,
 //! except that what is sent from within `Open` precedes what was queued while
-//! down.**
+//! down.** While a message is sent in fragments, whole ones wait behind it.
 
 mod flush;
+mod fragments;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use self::fragments::Begun;
 use super::scope::{self, Place};
-use crate::connection::outbox::Outbox;
+use crate::connection::outbox::{Outbox, Whole};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::MessageKind;
 use crate::options::Offline;
+use crate::protocol::deflate::Deflater;
 use crate::protocol::encoder::{close_payload, encoded_len};
 use crate::protocol::frame::OpCode;
 use crate::transport::link::Link;
@@ -68,8 +71,12 @@ struct State {
     /// Counts links.
     epoch: u64,
     outbox: Outbox,
-    /// Messages that wait for the next connection.
-    pending: VecDeque<(MessageKind, Vec<u8>)>,
+    /// Compresses on the connection of the moment, if that was agreed on.
+    deflater: Option<Deflater>,
+    /// The message that is being sent in fragments.
+    begun: Option<Begun>,
+    /// Messages that wait for the next connection, or for the end of `begun`.
+    pending: VecDeque<Whole>,
     pending_bytes: usize,
     /// The answer to the latest ping, while the outbox is too full for it.
     pong: Option<Vec<u8>>,
@@ -119,6 +126,8 @@ impl Writer {
                 link: None,
                 epoch: 0,
                 outbox: Outbox::default(),
+                deflater: None,
+                begun: None,
                 pending: VecDeque::new(),
                 pending_bytes: 0,
                 pong: None,
@@ -140,6 +149,7 @@ impl Writer {
         &self,
         kind: MessageKind,
         payload: &[u8],
+        compress: bool,
         turn: Turn,
         place: Place,
     ) -> Result<Todo> {
@@ -152,7 +162,7 @@ impl Writer {
             }
             Phase::Offline | Phase::Leaving => true,
             Phase::Closing | Phase::Ended => return Err(closed()),
-        };
+        } || state.begun.is_some();
         let len = encoded_len(payload.len());
         let waiting = state.waiting();
         if waiting > 0 && waiting + len > self.limit {
@@ -161,15 +171,11 @@ impl Writer {
         }
         if queue {
             state.pending_bytes += len;
-            state.pending.push_back((kind, payload.to_vec()));
+            state.pending.push_back(Whole { kind, bytes: payload.to_vec(), compress });
             self.publish(&state);
             return Ok(Todo::default());
         }
-        let opcode = match kind {
-            MessageKind::Text => OpCode::Text,
-            MessageKind::Binary => OpCode::Binary,
-        };
-        state.outbox.push(opcode, payload);
+        state.push(kind, payload, compress);
         if state.flushing || state.blocked {
             self.publish(&state);
             return Ok(Todo::default());
@@ -272,7 +278,10 @@ impl Writer {
         if !matches!(state.phase, Phase::Gated | Phase::Open) {
             return false;
         }
-        state.release_pending();
+        // What waits behind an unfinished message cannot go out any more.
+        if state.begun.take().is_none() {
+            state.release_pending();
+        }
         let body = code.map(|code| close_payload(code, reason)).unwrap_or_default();
         state.outbox.push(OpCode::Close, &body);
         state.phase = Phase::Closing;
@@ -285,6 +294,7 @@ impl Writer {
     pub(crate) fn leave(&self, code: Option<u16>, reason: &str) {
         let mut state = lock(&self.state);
         if matches!(state.phase, Phase::Gated | Phase::Open) {
+            state.begun = None;
             let unsent = state.outbox.retract();
             state.put_back(unsent);
             let body = code.map(|code| close_payload(code, reason)).unwrap_or_default();
@@ -297,12 +307,13 @@ impl Writer {
     /// A connection is there. Until [`Writer::ungate`] only what is sent from
     /// within `Open` goes out. The answer numbers the connection; `None` if
     /// the client was closed while it was being made.
-    pub(crate) fn attach(&self, link: Arc<Link>) -> Option<u64> {
+    pub(crate) fn attach(&self, link: Arc<Link>, deflater: Option<Deflater>) -> Option<u64> {
         let mut state = lock(&self.state);
         if state.phase == Phase::Ended {
             return None;
         }
         state.link = Some(link);
+        state.deflater = deflater;
         state.epoch += 1;
         state.phase = Phase::Gated;
         state.blocked = false;
@@ -316,7 +327,9 @@ impl Writer {
         let mut state = lock(&self.state);
         if state.phase == Phase::Gated && state.epoch == epoch {
             state.phase = Phase::Open;
-            state.release_pending();
+            if state.begun.is_none() {
+                state.release_pending();
+            }
         }
         drop(state);
         self.flush()
@@ -331,6 +344,8 @@ impl Writer {
             return None;
         }
         state.link = None;
+        state.deflater = None;
+        state.begun = None;
         state.pong = None;
         let unsent = state.outbox.reclaim();
         if matches!(state.phase, Phase::Gated | Phase::Open | Phase::Leaving) {
@@ -357,6 +372,8 @@ impl Writer {
         let mut state = lock(&self.state);
         state.phase = Phase::Ended;
         state.link = None;
+        state.deflater = None;
+        state.begun = None;
         if !state.flushing {
             state.outbox = Outbox::default();
         }
@@ -382,34 +399,55 @@ impl Writer {
 
 impl State {
     fn waiting(&self) -> usize {
-        self.outbox.unsent() + self.pending_bytes
+        self.outbox.held() + self.pending_bytes
+    }
+
+    /// Puts a whole message into the outbox, compressed if it may be and if
+    /// it is worth it.
+    fn push(&mut self, kind: MessageKind, payload: &[u8], compress: bool) {
+        let opcode = opcode(kind);
+        let outbox = &mut self.outbox;
+        match &mut self.deflater {
+            Some(deflater) if compress && deflater.is_worth(payload.len()) => {
+                deflater.message(payload, |compressed| match compressed {
+                    Some(compressed) => outbox.push_compressed(opcode, compressed, payload),
+                    None => outbox.push(opcode, payload),
+                });
+            }
+            _ => outbox.push(opcode, payload),
+        }
     }
 
     /// Has messages that were taken before all others wait again.
-    fn put_back(&mut self, messages: Vec<(MessageKind, Vec<u8>)>) {
-        for (kind, bytes) in messages.into_iter().rev() {
-            self.pending_bytes += encoded_len(bytes.len());
-            self.pending.push_front((kind, bytes));
+    fn put_back(&mut self, messages: Vec<Whole>) {
+        for message in messages.into_iter().rev() {
+            self.pending_bytes += encoded_len(message.bytes.len());
+            self.pending.push_front(message);
         }
     }
 
     fn release_pending(&mut self) {
-        for (kind, bytes) in std::mem::take(&mut self.pending) {
-            let opcode = match kind {
-                MessageKind::Text => OpCode::Text,
-                MessageKind::Binary => OpCode::Binary,
-            };
-            self.outbox.push(opcode, &bytes);
+        for message in std::mem::take(&mut self.pending) {
+            self.push(message.kind, &message.bytes, message.compress);
         }
         self.pending_bytes = 0;
     }
 
     fn take_drain(&mut self, limit: usize) -> bool {
-        let due = self.drain_owed && self.waiting() <= limit / 2;
+        // What waits for the end of a message in fragments must not be in its way.
+        let waiting = if self.begun.is_some() { self.outbox.held() } else { self.waiting() };
+        let due = self.drain_owed && waiting <= limit / 2;
         if due {
             self.drain_owed = false;
         }
         due
+    }
+}
+
+fn opcode(kind: MessageKind) -> OpCode {
+    match kind {
+        MessageKind::Text => OpCode::Text,
+        MessageKind::Binary => OpCode::Binary,
     }
 }
 

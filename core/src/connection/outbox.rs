@@ -3,11 +3,14 @@
 //! A chunk begins at a frame boundary and holds whole frames, so what a lost
 //! connection did not begin to send can be told from what it did. A partial
 //! write moves the cursor, never the bytes.
+//!
+//! A compressed message may be readable only to the server of this connection,
+//! so it is kept as it was as well, until it has left.
 
 use std::collections::VecDeque;
 
 use crate::event::MessageKind;
-use crate::protocol::encoder::{encode, encoded_len, parse_own};
+use crate::protocol::encoder::{Frame, encode, encoded_len};
 use crate::protocol::frame::OpCode;
 use crate::protocol::mask;
 
@@ -24,6 +27,8 @@ pub(crate) struct Outbox {
     /// Bytes not yet taken by the kernel, those of a chunk that is out for
     /// writing included.
     unsent: usize,
+    /// Bytes of messages that are kept beside their compressed form.
+    originals: usize,
     /// Bytes the kernel ever took.
     written: u64,
 }
@@ -31,6 +36,17 @@ pub(crate) struct Outbox {
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     sent: usize,
+    /// The compressed messages as they were, in their order.
+    originals: VecDeque<Vec<u8>>,
+}
+
+/// A whole message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
+    pub(crate) kind: MessageKind,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether it may be compressed.
+    pub(crate) compress: bool,
 }
 
 impl Chunk {
@@ -45,21 +61,45 @@ impl Outbox {
         self.unsent
     }
 
+    /// The memory that messages take here: those not yet sent, and the
+    /// originals of compressed ones.
+    pub(crate) fn held(&self) -> usize {
+        self.unsent + self.originals
+    }
+
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Appends one frame.
+    /// Appends one frame that is not compressed, and not a fragment.
     pub(crate) fn push(&mut self, opcode: OpCode, payload: &[u8]) {
+        self.push_frame(Frame::whole(opcode), payload);
+    }
+
+    /// Appends one frame.
+    pub(crate) fn push_frame(&mut self, frame: Frame, payload: &[u8]) {
+        self.append(frame, payload);
+    }
+
+    /// Appends a whole message that was `original` before it was compressed.
+    pub(crate) fn push_compressed(&mut self, opcode: OpCode, compressed: &[u8], original: &[u8]) {
+        let frame = Frame { rsv1: true, ..Frame::whole(opcode) };
+        self.append(frame, compressed).originals.push_back(original.to_vec());
+        self.originals += original.len();
+    }
+
+    fn append(&mut self, frame: Frame, payload: &[u8]) -> &mut Chunk {
         let len = encoded_len(payload.len());
+        self.unsent += len;
         let fits = matches!(self.chunks.back(), Some(last) if last.bytes.len() + len <= CHUNK);
         if !fits {
             let bytes = std::mem::take(&mut self.spare);
-            self.chunks.push_back(Chunk { bytes, sent: 0 });
+            self.chunks.push_back(Chunk { bytes, sent: 0, originals: VecDeque::new() });
         }
-        let Some(last) = self.chunks.back_mut() else { return };
-        encode(&mut last.bytes, opcode, true, false, mask::next_key(), payload);
-        self.unsent += len;
+        let last = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[last];
+        encode(&mut chunk.bytes, frame, mask::next_key(), payload);
+        chunk
     }
 
     /// Takes the first chunk out for writing; it comes back by
@@ -75,7 +115,10 @@ impl Outbox {
         self.written += n as u64;
         if chunk.sent < chunk.bytes.len() {
             self.chunks.push_front(chunk);
-        } else if self.spare.capacity() == 0 && chunk.bytes.capacity() <= KEPT {
+            return;
+        }
+        self.originals -= chunk.originals.iter().map(Vec::len).sum::<usize>();
+        if self.spare.capacity() == 0 && chunk.bytes.capacity() <= KEPT {
             self.spare = chunk.bytes;
             self.spare.clear();
         }
@@ -83,37 +126,46 @@ impl Outbox {
 
     /// Empties the outbox of a lost connection. The messages that were not
     /// begun come back in order; a message begun is lost, as is what the
-    /// kernel took. Control frames end with their connection.
-    pub(crate) fn reclaim(&mut self) -> Vec<(MessageKind, Vec<u8>)> {
+    /// kernel took, and fragments. Control frames end with their connection.
+    pub(crate) fn reclaim(&mut self) -> Vec<Whole> {
         let messages = self.retract();
         self.chunks.clear();
-        self.unsent = 0;
+        (self.unsent, self.originals) = (0, 0);
         messages
     }
 
     /// The same for a connection that still has to say goodbye: the frame
     /// that was begun stays, so that another can follow it.
-    pub(crate) fn retract(&mut self) -> Vec<(MessageKind, Vec<u8>)> {
+    pub(crate) fn retract(&mut self) -> Vec<Whole> {
         let mut messages = Vec::new();
         for chunk in &mut self.chunks {
-            let mut at = 0;
-            let mut begun = 0;
-            while let Some((opcode, _, key, payload)) = parse_own(&chunk.bytes[at..]) {
-                let frame = at;
+            let (mut at, mut begun) = (0, 0);
+            while let Some((frame, key, payload)) = Frame::parse_own(&chunk.bytes[at..]) {
+                let start = at;
                 let payload = at + payload.start..at + payload.end;
                 at = payload.end;
-                if frame < chunk.sent {
+                let original = if frame.rsv1 && frame.fin && frame.opcode != OpCode::Continuation {
+                    chunk.originals.pop_front()
+                } else {
+                    None
+                };
+                self.originals -= original.as_ref().map_or(0, Vec::len);
+                if start < chunk.sent {
                     begun = at;
                     continue;
                 }
-                let kind = match opcode {
-                    OpCode::Text => MessageKind::Text,
-                    OpCode::Binary => MessageKind::Binary,
+                let kind = match frame.opcode {
+                    OpCode::Text if frame.fin => MessageKind::Text,
+                    OpCode::Binary if frame.fin => MessageKind::Binary,
                     _ => continue,
                 };
-                let mut bytes = chunk.bytes[payload].to_vec();
-                mask::apply(key, &mut bytes);
-                messages.push((kind, bytes));
+                let compress = original.is_some();
+                let bytes = original.unwrap_or_else(|| {
+                    let mut bytes = chunk.bytes[payload].to_vec();
+                    mask::apply(key, &mut bytes);
+                    bytes
+                });
+                messages.push(Whole { kind, bytes, compress });
             }
             self.unsent -= chunk.bytes.len() - begun;
             chunk.bytes.truncate(begun);
@@ -126,6 +178,36 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn whole(kind: MessageKind, bytes: &[u8]) -> Whole {
+        Whole { kind, bytes: bytes.to_vec(), compress: false }
+    }
+
+    #[test]
+    fn compressed_messages_come_back_as_they_were_and_fragments_do_not() {
+        let mut outbox = Outbox::default();
+        outbox.push_compressed(OpCode::Text, b"begun, compressed", b"begun");
+        outbox.push_compressed(OpCode::Text, b"kept, compressed", b"kept");
+        outbox.push(OpCode::Binary, b"plain");
+        outbox.push_frame(Frame { fin: false, ..Frame::whole(OpCode::Text) }, b"a fragment");
+        outbox.push_frame(Frame::whole(OpCode::Continuation), b"the last");
+        assert_eq!(outbox.held(), outbox.unsent() + 9);
+        let chunk = outbox.take().unwrap();
+        outbox.wrote(chunk, 1);
+        let kept = Whole { compress: true, ..whole(MessageKind::Text, b"kept") };
+        assert_eq!(outbox.retract(), [kept, whole(MessageKind::Binary, b"plain")]);
+        assert_eq!(outbox.held(), outbox.unsent());
+    }
+
+    #[test]
+    fn originals_go_with_their_chunk() {
+        let mut outbox = Outbox::default();
+        outbox.push_compressed(OpCode::Text, b"compressed", b"as it was");
+        let chunk = outbox.take().unwrap();
+        let n = chunk.rest().len();
+        outbox.wrote(chunk, n);
+        assert_eq!(outbox.held(), 0);
+    }
 
     #[test]
     fn small_frames_share_a_chunk_and_large_ones_have_their_own() {
@@ -164,7 +246,7 @@ mod tests {
         let messages = outbox.reclaim();
         assert_eq!(
             messages,
-            [(MessageKind::Text, b"kept".to_vec()), (MessageKind::Binary, vec![7; 70_000])]
+            [whole(MessageKind::Text, b"kept"), whole(MessageKind::Binary, &[7; 70_000])]
         );
         assert_eq!(outbox.unsent(), 0);
         assert!(outbox.take().is_none());
@@ -181,7 +263,7 @@ mod tests {
         let messages = outbox.retract();
         assert_eq!(
             messages,
-            [(MessageKind::Text, b"kept".to_vec()), (MessageKind::Binary, vec![7; 70_000])]
+            [whole(MessageKind::Text, b"kept"), whole(MessageKind::Binary, &[7; 70_000])]
         );
         outbox.push(OpCode::Close, b"");
         assert_eq!(outbox.unsent(), encoded_len(5) - 1 + encoded_len(0));

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
-use crate::protocol::decoder::{Close, Decoder, Item, Limits};
+use crate::protocol::decoder::{Close, Decoder, Item};
 use crate::protocol::violation::Violation;
 use crate::transport::link::{Got, Link};
 use crate::transport::scratch::Scratch;
@@ -59,8 +59,8 @@ impl<F: FnMut(Item<'_>) -> bool> Sink for F {
 }
 
 impl Reader {
-    pub(crate) fn new(link: Arc<Link>, limits: Limits, early: Vec<u8>) -> Reader {
-        Reader { link, decoder: Decoder::new(limits), left: early, left_taken: 0 }
+    pub(crate) fn new(link: Arc<Link>, decoder: Decoder, early: Vec<u8>) -> Reader {
+        Reader { link, decoder, left: early, left_taken: 0 }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -69,13 +69,13 @@ impl Reader {
 
     /// Whether bytes wait here that the socket does not show.
     pub(crate) fn has_left(&self) -> bool {
-        !self.left.is_empty()
+        !self.left.is_empty() || self.decoder.has_more()
     }
 
     /// Reads and decodes until the socket is empty, the sink says stop, or a
     /// fair share was read. The `bool` says whether any byte came.
     pub(crate) fn read(&mut self, scratch: &mut Scratch, sink: &mut impl Sink) -> (Stop, bool) {
-        if !self.left.is_empty() {
+        if self.has_left() {
             let left = mem::take(&mut self.left);
             let mut rest = &left[self.left_taken..];
             let stop = self.decode(&mut rest, sink);
@@ -145,7 +145,8 @@ impl Reader {
         let stop = match unsafe { self.decoder.direct_filled(n) } {
             Ok(item) => {
                 let go_on = item.is_none_or(|item| sink.item(item));
-                self.recycle();
+                // The next bytes may be long in coming.
+                self.decoder.recycle();
                 if !go_on {
                     Some(Stop::More)
                 } else if n < room {
@@ -168,7 +169,7 @@ impl Reader {
                 }
                 Ok(Some(item)) => {
                     if !sink.item(item) {
-                        self.recycle();
+                        self.decoder.recycle();
                         return Some(Stop::More);
                     }
                 }
@@ -176,13 +177,6 @@ impl Reader {
                 Err(violation) => return Some(Stop::End(violation.into())),
             }
         }
-    }
-
-    /// Gives back the memory of a message that was delivered; the next bytes
-    /// may be long in coming.
-    fn recycle(&mut self) {
-        // Decodes nothing, hence there is nothing to look at.
-        let _ = self.decoder.decode(&mut &[][..]);
     }
 }
 

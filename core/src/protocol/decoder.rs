@@ -2,7 +2,8 @@
 //!
 //! **However the input is cut into chunks, the items are the same, and so is
 //! the violation that ends them. After a violation or a [`Item::Close`] the
-//! decoder yields nothing more.**
+//! decoder yields nothing more.** Only [streaming](Decoder::streaming) shows the cuts, in where the
+//! chunks of a message begin and end.
 //!
 //! A message that lies whole in the input, in one frame, is returned as a
 //! slice of that input: nothing is copied and nothing allocated. Anything
@@ -13,18 +14,21 @@
 //! into.
 //!
 //! Whatever the peer announces, no more than [`Limits::max_message_size`] is
-//! allocated for it at once; fragments can double that, as memory that grows does.
+//! allocated for it at once; fragments and compressed messages can double that, as
+//! memory that grows does.
 
 mod check;
+mod parts;
 
 use std::mem::MaybeUninit;
 
 use simdutf8::basic;
 
+use super::deflate::Inflater;
 use super::frame::OpCode;
 use super::utf8::Utf8Stream;
 use super::violation::Violation;
-use crate::event::{Message, MessageKind};
+use crate::event::{Chunk, Message, MessageKind};
 
 /// What a peer may ask of our memory and patience.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +44,8 @@ pub struct Limits {
 pub enum Item<'a> {
     /// A complete message.
     Message(Message<'a>),
+    /// A part of a message, while [streaming](Decoder::streaming).
+    Chunk(Chunk<'a>),
     /// A ping, to be answered by a pong with the same payload.
     Ping(&'a [u8]),
     /// A pong.
@@ -78,10 +84,15 @@ pub struct Decoder {
     /// do not mask.
     head: [u8; 10],
     head_len: u8,
-    /// Whether the first frame of a message may carry RSV1, the mark of a
-    /// compressed message. Only permessage-deflate (RFC 7692) defines it, and
-    /// that is never negotiated yet.
-    rsv1_allowed: bool,
+    /// Whether the message under way is compressed.
+    compressed: bool,
+    /// Whether messages are yielded in chunks.
+    streaming: bool,
+    /// Whether the message under way has had its first chunk.
+    begun: bool,
+    /// Decompresses, if that was agreed on: then the first frame of a message
+    /// may carry RSV1 (RFC 7692).
+    inflater: Option<Box<Inflater>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +117,14 @@ enum Step<'i> {
     InputTaken,
     Whole(MessageKind, &'i [u8]),
     Assembled(MessageKind),
+    Chunk { kind: MessageKind, payload: Option<&'i [u8]>, first: bool, last: bool },
     Control(OpCode, Option<&'i [u8]>),
 }
 
 struct Header {
     opcode: OpCode,
     fin: bool,
+    rsv1: bool,
     len: u64,
 }
 
@@ -136,15 +149,25 @@ impl Decoder {
             stage: Stage::Ready,
             head: [0; 10],
             head_len: 0,
-            rsv1_allowed: false,
+            compressed: false,
+            streaming: false,
+            begun: false,
+            inflater: None,
         }
+    }
+
+    /// Accepts compressed messages as well.
+    #[must_use]
+    pub fn inflating(mut self, inflater: Inflater) -> Self {
+        self.inflater = Some(Box::new(inflater));
+        self
     }
 
     /// Takes bytes from the front of `input` until an item is complete.
     /// `None` means that all of `input` was taken and no item is complete.
     ///
     /// Memory of an assembled message that the caller did not take is reused
-    /// or freed by the next call.
+    /// or freed by the next call, or by [`recycle`](Decoder::recycle).
     #[inline]
     pub fn decode<'a, 'i: 'a>(
         &'a mut self,
@@ -164,7 +187,8 @@ impl Decoder {
     /// no undecoded input left, and reports with
     /// [`direct_filled`](Decoder::direct_filled).
     pub fn direct(&mut self) -> Option<&mut [MaybeUninit<u8>]> {
-        if !matches!(self.stage, Stage::Data { .. }) || self.remaining < DIRECT_MIN {
+        let whole = !self.compressed && !self.streaming;
+        if !whole || !matches!(self.stage, Stage::Data { .. }) || self.remaining < DIRECT_MIN {
             return None;
         }
         // Should there be no memory, `decode` will say so.
@@ -196,6 +220,13 @@ impl Decoder {
         }
     }
 
+    /// Lets go of a message that was yielded, before the next input comes.
+    pub fn recycle(&mut self) {
+        if self.stage == Stage::Delivered {
+            self.let_go();
+        }
+    }
+
     /// Whether a message has begun and is not complete.
     pub fn is_mid_message(&self) -> bool {
         self.message.is_some()
@@ -217,6 +248,10 @@ impl Decoder {
             Step::InputTaken => return Ok(None),
             Step::Whole(kind, payload) => Item::Message(Message::borrowed(kind, payload)),
             Step::Assembled(kind) => Item::Message(Message::assembled(kind, &mut self.buffer)),
+            Step::Chunk { kind, payload, first, last } => {
+                let payload = payload.unwrap_or(&self.buffer);
+                Item::Chunk(Chunk { kind, payload, first, last })
+            }
             Step::Control(OpCode::Ping, payload) => Item::Ping(payload.unwrap_or(&self.control)),
             Step::Control(OpCode::Close, payload) => {
                 // Whether the frame is sound or not, nothing follows it.
@@ -236,10 +271,10 @@ impl Decoder {
                     *input = &[];
                     return Ok(Step::InputTaken);
                 }
-                Stage::Delivered => self.recycle(),
+                Stage::Delivered => self.let_go(),
                 Stage::Ready | Stage::Header => {
                     let Some(header) = self.header(input)? else { return Ok(Step::InputTaken) };
-                    let Header { opcode, fin, len } = header;
+                    let Header { opcode, fin, len, .. } = header;
                     if opcode.is_control() {
                         // At most 125, as `check::second_byte` saw to.
                         if let Some((payload, rest)) = input.split_at_checked(len as usize) {
@@ -263,6 +298,24 @@ impl Decoder {
                     }
                     self.stage = self.between_frames();
                     return Ok(Step::Control(opcode, None));
+                }
+                Stage::Data { fin } if self.streaming => {
+                    if let Some(step) = self.chunk(input, fin)? {
+                        return Ok(step);
+                    }
+                    if self.remaining > 0 {
+                        return Ok(Step::InputTaken);
+                    }
+                }
+                Stage::Data { fin } if self.compressed => {
+                    let start = self.buffer.len();
+                    self.inflate(input, fin)?;
+                    if let Some(kind) = self.data_arrived(start, fin)? {
+                        return Ok(Step::Assembled(kind));
+                    }
+                    if self.remaining > 0 {
+                        return Ok(Step::InputTaken);
+                    }
                 }
                 Stage::Data { fin } => {
                     if fin && let Some((kind, payload)) = self.whole(input)? {
@@ -303,7 +356,7 @@ impl Decoder {
             self.head_len += 1;
             self.stage = Stage::Header;
             match self.head_len {
-                1 => check::first_byte(byte, self.message, self.rsv1_allowed)?,
+                1 => check::first_byte(byte, self.message, self.inflater.is_some())?,
                 2 => check::second_byte(self.head[0], byte)?,
                 _ => {}
             }
@@ -317,14 +370,26 @@ impl Decoder {
         check::length(second, len)?;
         self.head_len = 0;
         let opcode = OpCode::from_u8(first & 0x0F).unwrap_or(OpCode::Continuation);
-        Ok(Some(Header { opcode, fin: first & check::FIN != 0, len }))
+        let (fin, rsv1) = (first & check::FIN != 0, first & check::RSV1 != 0);
+        Ok(Some(Header { opcode, fin, rsv1, len }))
     }
 
     /// Lets a data frame into the message under way, which it may begin;
     /// returns how long its payload is.
     fn admit(&mut self, header: &Header) -> Result<usize, Violation> {
         let max = self.limits.max_message_size;
-        let room = max.saturating_sub(self.buffer.len());
+        match header.opcode {
+            OpCode::Text => self.message = Some(MessageKind::Text),
+            OpCode::Binary => self.message = Some(MessageKind::Binary),
+            _ => {}
+        }
+        let continues = header.opcode == OpCode::Continuation;
+        if !continues {
+            self.compressed = header.rsv1;
+        }
+        // What a compressed message comes to shows as it is decompressed.
+        let bounded = !self.streaming && !self.compressed;
+        let room = if bounded { max.saturating_sub(self.buffer.len()) } else { usize::MAX };
         let len = usize::try_from(header.len).ok().filter(|len| *len <= room);
         let Some(len) = len else {
             let total = header.len.saturating_add(self.buffer.len() as u64);
@@ -333,13 +398,7 @@ impl Decoder {
                 if header.fin { "" } else { "at least " },
             )));
         };
-        match header.opcode {
-            OpCode::Text => self.message = Some(MessageKind::Text),
-            OpCode::Binary => self.message = Some(MessageKind::Binary),
-            _ => {}
-        }
-        let continues = header.opcode == OpCode::Continuation;
-        if continues || !header.fin {
+        if !self.streaming && (continues || !header.fin) {
             self.fragments = self.fragments.saturating_add(1);
             if self.fragments > self.limits.max_fragments {
                 return Err(Violation::too_big(format!(
@@ -366,7 +425,7 @@ impl Decoder {
             return Err(check::not_utf8(payload));
         }
         // `direct` may have reserved memory that was not needed after all.
-        self.recycle();
+        self.let_go();
         Ok(Some((kind, payload)))
     }
 
@@ -415,16 +474,21 @@ impl Decoder {
     }
 
     fn between_frames(&self) -> Stage {
-        if self.message.is_some() { Stage::Header } else { Stage::Ready }
+        if self.message.is_some() { Stage::Header } else { self.idle() }
+    }
+
+    /// Between two messages. The fast path yields nothing but whole ones.
+    fn idle(&self) -> Stage {
+        if self.streaming { Stage::Header } else { Stage::Ready }
     }
 
     /// Back between two messages, with little memory kept.
-    fn recycle(&mut self) {
+    fn let_go(&mut self) {
         self.buffer.clear();
         if self.buffer.capacity() > KEEP_MAX {
             self.buffer = Vec::new();
         }
-        self.stage = Stage::Ready;
+        self.stage = self.idle();
     }
 
     #[cold]
@@ -481,7 +545,7 @@ mod tests {
             assert!(decoder.decode(&mut first).unwrap().is_none());
             assert_eq!(decoder.direct().filter(|_| lend).is_some(), lend);
             assert!(matches!(decoder.decode(&mut second), Ok(Some(Item::Message(_)))));
-            assert!(decoder.decode(&mut &[][..]).unwrap().is_none());
+            decoder.recycle();
             assert!(decoder.buffer.capacity() <= KEEP_MAX, "{cut}");
         }
     }

@@ -11,12 +11,14 @@
 //! [`ErrorKind::Status`].
 
 mod answer;
+pub mod extensions;
 mod request;
 
 use tungstenite::handshake::client::Response;
 use tungstenite::handshake::machine::TryParse;
 
 use self::answer::Offer;
+use super::deflate::Agreement;
 use super::target::Target;
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::options::Config;
@@ -50,6 +52,8 @@ pub struct Accepted {
     pub subprotocol: Option<String>,
     /// The value of `Sec-WebSocket-Extensions`, empty if there is none.
     pub extensions: String,
+    /// What was agreed on compression, if it was.
+    pub deflate: Option<Agreement>,
     /// Response headers, names in lower case, in the order they came but for
     /// those of the same name, which stand together.
     pub headers: Vec<(String, Vec<u8>)>,
@@ -64,7 +68,7 @@ impl Handshake {
         let (request, key) = request::build(target, config)?;
         Ok(Handshake {
             request,
-            offer: Offer::new(&key, config.subprotocols.clone()),
+            offer: Offer::new(&key, config.subprotocols.clone(), config.compression),
             received: Vec::new(),
             searched: 0,
             skipped: 0,
@@ -99,10 +103,11 @@ impl Handshake {
             self.searched = 0;
             match response.status().as_u16() {
                 101 => {
-                    let (subprotocol, extensions) = self.offer.verify(response.headers())?;
+                    let agreed = self.offer.verify(response.headers())?;
                     return Ok(Some(Accepted {
-                        subprotocol,
-                        extensions,
+                        subprotocol: agreed.subprotocol,
+                        extensions: agreed.extensions,
+                        deflate: agreed.deflate,
                         headers: answer::listed(response.headers()),
                         leftover: std::mem::take(&mut self.received),
                     }));

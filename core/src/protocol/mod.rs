@@ -11,6 +11,7 @@
 //! [`violation::Violation`].
 
 pub mod decoder;
+pub mod deflate;
 pub mod encoder;
 pub mod frame;
 pub mod handshake;

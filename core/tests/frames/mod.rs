@@ -20,6 +20,8 @@ pub(crate) const PONG: u8 = FIN | 0xA;
 pub(crate) enum Owned {
     Text(String),
     Binary(Vec<u8>),
+    /// Kind, payload, first and last.
+    Chunk(MessageKind, Vec<u8>, bool, bool),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<(u16, String)>),
@@ -35,6 +37,9 @@ impl Owned {
                 }
                 MessageKind::Binary => Owned::Binary(message.into_bytes()),
             },
+            Item::Chunk(chunk) => {
+                Owned::Chunk(chunk.kind, chunk.payload.to_vec(), chunk.first, chunk.last)
+            }
             Item::Ping(payload) => Owned::Ping(payload.to_vec()),
             Item::Pong(payload) => Owned::Pong(payload.to_vec()),
             Item::Close(close) => Owned::Close(close.map(|c| (c.code, c.reason.to_owned()))),
@@ -73,7 +78,15 @@ pub(crate) fn decode(
     limits: Limits,
     direct: bool,
 ) -> (Vec<Owned>, Result<(), Violation>) {
-    let mut decoder = Decoder::new(limits);
+    decode_by(Decoder::new(limits), pieces, direct)
+}
+
+/// The same with a decoder that can do more.
+pub(crate) fn decode_by(
+    mut decoder: Decoder,
+    pieces: &[&[u8]],
+    direct: bool,
+) -> (Vec<Owned>, Result<(), Violation>) {
     let mut items = Vec::new();
     for piece in pieces {
         let mut input = *piece;

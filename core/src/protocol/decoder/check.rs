@@ -8,7 +8,7 @@ use crate::event::MessageKind;
 
 pub(super) const FIN: u8 = 0x80;
 const RSV: u8 = 0x70;
-const RSV1: u8 = 0x40;
+pub(super) const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
 
 /// Checks the first byte of a frame, while `message` is under way.
@@ -22,8 +22,12 @@ pub(super) fn first_byte(
     let allowed = if rsv1_allowed && starts_message { RSV1 } else { 0 };
     if first & RSV & !allowed != 0 {
         return Err(Violation::protocol(format!(
-            "expected the reserved bits of a frame to be 0, as no extension was negotiated, \
-             got a first byte of {first:#04x}"
+            "expected the reserved bits of a frame to be 0{}, got a first byte of {first:#04x}",
+            if rsv1_allowed {
+                ", but for RSV1 at the beginning of a message"
+            } else {
+                ", as no extension was negotiated"
+            }
         )));
     }
     let Some(opcode) = opcode else {

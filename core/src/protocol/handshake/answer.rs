@@ -9,24 +9,38 @@ use http::header::{
 use tungstenite::handshake::client::Response;
 use tungstenite::handshake::derive_accept_key;
 
-use super::broken;
+use super::super::deflate::Agreement;
+use super::{broken, extensions};
 use crate::error::{Refusal, Result};
+use crate::options::Compression;
 
 /// What the request asked for.
 #[derive(Debug)]
 pub(super) struct Offer {
     accept: String,
     subprotocols: Vec<String>,
+    compression: Option<Compression>,
+}
+
+/// What an answer with status 101 agreed to.
+pub(super) struct Agreed {
+    pub(super) subprotocol: Option<String>,
+    pub(super) extensions: String,
+    pub(super) deflate: Option<Agreement>,
 }
 
 impl Offer {
-    pub(super) fn new(key: &str, subprotocols: Vec<String>) -> Offer {
-        Offer { accept: derive_accept_key(key.as_bytes()), subprotocols }
+    pub(super) fn new(
+        key: &str,
+        subprotocols: Vec<String>,
+        compression: Option<Compression>,
+    ) -> Offer {
+        Offer { accept: derive_accept_key(key.as_bytes()), subprotocols, compression }
     }
 
-    /// The subprotocol and the extensions of an answer with status 101, if
-    /// all of it is as it must be.
-    pub(super) fn verify(&self, headers: &HeaderMap) -> Result<(Option<String>, String)> {
+    /// What an answer with status 101 agreed to, if all of it is as it must
+    /// be.
+    pub(super) fn verify(&self, headers: &HeaderMap) -> Result<Agreed> {
         match single(headers, &UPGRADE)? {
             Some(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket") => {}
             _ => return Err(expected("\"Upgrade: websocket\"", headers, &UPGRADE)),
@@ -44,7 +58,9 @@ impl Offer {
                 return Err(expected(&wanted, headers, &SEC_WEBSOCKET_ACCEPT));
             }
         }
-        Ok((self.subprotocol(headers)?, self.extensions(headers)?))
+        let subprotocol = self.subprotocol(headers)?;
+        let (extensions, deflate) = self.extensions(headers)?;
+        Ok(Agreed { subprotocol, extensions, deflate })
     }
 
     fn subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>> {
@@ -61,15 +77,22 @@ impl Offer {
         }
     }
 
-    /// The place where extensions are negotiated. None is offered, so none
-    /// can be accepted.
-    fn extensions(&self, headers: &HeaderMap) -> Result<String> {
-        let values = headers.get_all(&SEC_WEBSOCKET_EXTENSIONS);
-        if values.iter().all(|value| value.as_bytes().trim_ascii().is_empty()) {
-            return Ok(String::new());
+    /// The extensions as the answer names them, and what they mean.
+    fn extensions(&self, headers: &HeaderMap) -> Result<(String, Option<Agreement>)> {
+        let values = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
+        let mut all = String::new();
+        for value in values {
+            let value = value
+                .to_str()
+                .map_err(|_| expected("extensions in ASCII", headers, &SEC_WEBSOCKET_EXTENSIONS))?;
+            let separator = if all.is_empty() || value.is_empty() { "" } else { ", " };
+            all.push_str(separator);
+            all.push_str(value);
         }
-        let wanted = "no extension, as none was offered";
-        Err(expected(wanted, headers, &SEC_WEBSOCKET_EXTENSIONS))
+        match extensions::agreement(self.compression.as_ref(), &all) {
+            Ok(deflate) => Ok((all, deflate)),
+            Err(wanted) => Err(expected(&wanted, headers, &SEC_WEBSOCKET_EXTENSIONS)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use http::header::{
 use tungstenite::handshake::client::{generate_key, generate_request};
 
 use super::super::target::Target;
+use super::extensions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Config;
 
@@ -63,6 +64,9 @@ pub(super) fn build(target: &Target, config: &Config) -> Result<(Vec<u8>, String
     };
     if !config.subprotocols.is_empty() {
         line("Sec-WebSocket-Protocol", &config.subprotocols.join(", "));
+    }
+    if let Some(compression) = &config.compression {
+        line("Sec-WebSocket-Extensions", &extensions::offer(compression));
     }
     if let Some(origin) = &config.origin {
         line("Origin", origin);

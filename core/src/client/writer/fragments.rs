@@ -1,0 +1,130 @@
+//! One message in several frames (RFC 6455 section 5.4).
+//!
+//! **Between its first frame and its last no other message goes out**, only control
+//! frames; whole messages wait among the pending ones.
+
+use std::sync::MutexGuard;
+
+use super::{Phase, Place, State, Todo, Writer, closed, full, offline, opcode};
+use crate::driver::runtime::lock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::MessageKind;
+use crate::protocol::encoder::{Frame, encoded_len};
+use crate::protocol::frame::OpCode;
+use crate::protocol::utf8::Utf8Stream;
+
+/// The message that is being sent.
+pub(super) struct Begun {
+    kind: MessageKind,
+    compress: bool,
+    /// Its first frame is in the outbox.
+    started: bool,
+    /// What the text so far ended in.
+    utf8: Utf8Stream,
+}
+
+impl Writer {
+    /// Begins a message; the answer numbers its connection.
+    pub(crate) fn begin(&self, kind: MessageKind, compress: bool, place: Place) -> Result<u64> {
+        let mut state = lock(&self.state);
+        match state.phase {
+            Phase::Open => {}
+            Phase::Gated if matches!(place, Place::Inside { opening: true, .. }) => {}
+            Phase::Gated | Phase::Offline | Phase::Leaving => return Err(offline()),
+            Phase::Closing | Phase::Ended => return Err(closed()),
+        }
+        if state.begun.is_some() {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "another message is being sent in fragments and is not finished",
+            ));
+        }
+        let compress = compress && state.deflater.is_some();
+        let utf8 = Utf8Stream::default();
+        state.begun = Some(Begun { kind, compress, started: false, utf8 });
+        Ok(state.epoch)
+    }
+
+    /// Sends the next fragment of the message begun on connection `epoch`.
+    pub(crate) fn fragment(&self, epoch: u64, payload: &[u8], place: Place) -> Result<Todo> {
+        let mut state = lock(&self.state);
+        let begun = state.begun(epoch)?;
+        let mut utf8 = begun.utf8;
+        if begun.kind == MessageKind::Text && utf8.push(payload).is_err() {
+            let text = "send: expected text in UTF-8, got other bytes in a fragment of a message";
+            return Err(Error::new(ErrorKind::Utf8, text));
+        }
+        // What waits for the end of this message is not in its way.
+        let (waiting, len) = (state.outbox.held(), encoded_len(payload.len()));
+        if waiting > 0 && waiting.saturating_add(len) > self.limit {
+            state.drain_owed = true;
+            return Err(full(waiting, len, self.limit));
+        }
+        state.begun(epoch)?.utf8 = utf8;
+        state.push_fragment(payload, false);
+        Ok(self.go_on(state, place))
+    }
+
+    /// Sends the last fragment, and what has waited for it.
+    pub(crate) fn finish(&self, epoch: u64, place: Place) -> Result<Todo> {
+        let mut state = lock(&self.state);
+        let begun = state.begun(epoch)?;
+        if begun.kind == MessageKind::Text && begun.utf8.finish().is_err() {
+            let text = "send: expected text in UTF-8, got a message that ends inside a character";
+            return Err(Error::new(ErrorKind::Utf8, text));
+        }
+        state.push_fragment(b"", true);
+        state.begun = None;
+        if state.phase == Phase::Open {
+            state.release_pending();
+        }
+        Ok(self.go_on(state, place))
+    }
+
+    /// Whether the message begun on connection `epoch` is still unfinished, and its
+    /// connection there.
+    pub(crate) fn is_begun(&self, epoch: u64) -> bool {
+        lock(&self.state).begun(epoch).is_ok()
+    }
+
+    fn go_on(&self, state: MutexGuard<'_, State>, place: Place) -> Todo {
+        if place != Place::Outside {
+            super::scope::defer();
+        } else if !state.flushing && !state.blocked {
+            let (state, flushed) = self.flush_locked(state);
+            return self.after(state, flushed);
+        }
+        self.publish(&state);
+        Todo::default()
+    }
+}
+
+impl State {
+    fn begun(&mut self, epoch: u64) -> Result<&mut Begun> {
+        match &mut self.begun {
+            Some(begun) if self.epoch == epoch => Ok(begun),
+            _ if matches!(self.phase, Phase::Closing | Phase::Ended) => Err(closed()),
+            _ => Err(Error::new(
+                ErrorKind::Lost,
+                "the connection was lost before the message was complete",
+            )),
+        }
+    }
+
+    fn push_fragment(&mut self, payload: &[u8], fin: bool) {
+        let Some(begun) = &mut self.begun else { return };
+        let first = !std::mem::replace(&mut begun.started, true);
+        let frame = Frame {
+            opcode: if first { opcode(begun.kind) } else { OpCode::Continuation },
+            fin,
+            rsv1: first && begun.compress,
+        };
+        let outbox = &mut self.outbox;
+        match &mut self.deflater {
+            Some(deflater) if begun.compress => {
+                deflater.fragment(payload, fin, |bytes| outbox.push_frame(frame, bytes));
+            }
+            _ => outbox.push_frame(frame, payload),
+        }
+    }
+}
