@@ -33,6 +33,21 @@ fn differential() {
 }
 
 #[test]
+fn extensions() {
+    replay("extensions", fuzz::extensions::run);
+}
+
+#[test]
 fn handshake() {
     replay("handshake", fuzz::handshake::run);
+}
+
+#[test]
+fn inflate() {
+    replay("inflate", fuzz::inflate::run);
+}
+
+#[test]
+fn round_trip() {
+    replay("round_trip", fuzz::round_trip::run);
 }

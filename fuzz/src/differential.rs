@@ -6,7 +6,7 @@ use std::io::{Cursor, Read, Write};
 
 use longwire::ErrorKind;
 use longwire::MessageKind;
-use longwire::protocol::decoder::Limits;
+use longwire::protocol::decoder::{Decoder, Limits};
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 use tungstenite::{Error, Message};
 
@@ -47,7 +47,7 @@ enum End {
 /// way if it is.
 pub fn compare(stream: &[u8], max_message_size: usize) -> Option<Difference> {
     let limits = Limits { max_message_size, max_fragments: u32::MAX };
-    let (ours, violation) = decode(limits, stream);
+    let (ours, violation) = decode(Decoder::new(limits), stream);
     let our_end = match (&violation, ours.last()) {
         (Some(violation), _) => End::Refused(violation.kind),
         (None, Some(Owned::Close(_))) => End::Closed,

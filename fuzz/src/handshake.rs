@@ -16,6 +16,9 @@ pub fn run(mut data: &[u8]) {
     let seed = take(&mut data);
 
     let mut config = Config::new("ws://feed.example/ticks");
+    if options & 2 != 0 {
+        config.compression = None;
+    }
     if options & 1 != 0 {
         config.subprotocols = vec!["v1".into(), "v2".into()];
     }

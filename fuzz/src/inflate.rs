@@ -35,7 +35,7 @@ pub fn run(mut data: &[u8]) {
 }
 
 /// Where a bomb is given up.
-const MOST: usize = 1 << 20;
+const MOST: usize = 1 << 16;
 
 /// What came out, and how it ended if not well.
 fn inflated<'a>(

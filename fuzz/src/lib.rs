@@ -6,6 +6,9 @@
 
 pub mod decoder;
 pub mod differential;
+pub mod extensions;
 pub mod handshake;
+pub mod inflate;
 mod input;
 mod memory;
+pub mod round_trip;

@@ -32,7 +32,8 @@ pub fn run(mut data: &[u8]) {
         let [len] = take(&mut data);
         let (message, rest) = data.split_at(usize::from(len).min(data.len()));
         data = rest;
-        let message = if len & 1 != 0 { message.repeat(usize::from(repeat) * 8) } else { message.to_vec() };
+        let message =
+            if len & 1 != 0 { message.repeat(usize::from(repeat)) } else { message.to_vec() };
         let Some(compressed) = compressed(&mut deflater, &message, switches & 2 != 0, seed) else {
             assert!(fresh, "the other side must not miss a message");
             continue;

@@ -1,6 +1,8 @@
 //! What a server may send, at random: sound for the most part, with violations
 //! at any place.
 
+use longwire::Compression;
+use longwire::protocol::deflate::{Agreement, Deflater};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -61,9 +63,31 @@ fn message() -> impl Strategy<Value = Vec<Vec<u8>>> {
         .prop_map(|(text, payload, cuts, between)| fragmented(text, 0, &payload, &cuts, &between))
 }
 
-fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
+/// The same, compressed by itself and now and then broken.
+fn compressed_message() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    const ALONE: Agreement = Agreement {
+        client_no_context_takeover: true,
+        server_no_context_takeover: true,
+        client_max_window_bits: 15,
+    };
+    let cuts = prop::collection::vec(any::<Index>(), 0..8);
+    let between = prop::collection::vec(control(), 0..8);
+    let broken = prop::option::weighted(0.2, (any::<Index>(), any::<u8>()));
+    (any::<bool>(), payload(), cuts, between, broken).prop_map(
+        |(text, payload, cuts, between, broken)| {
+            let mut deflater = Deflater::new(&Compression::default(), &ALONE).expect("15 bits");
+            let mut compressed = deflater.fragment(&payload, true, <[u8]>::to_vec);
+            if let Some((place, byte)) = broken {
+                let place = place.index(compressed.len());
+                compressed[place] = byte;
+            }
+            fragmented(text, RSV1, &compressed, &cuts, &between)
+        },
+    )
+}
+
+fn other_frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop_oneof![
-        12 => message(),
         2 => control().prop_map(|frame| vec![frame]),
         1 => (1000..1004u16).prop_map(|code| vec![close(code, b"bye")]),
     ]
@@ -86,10 +110,10 @@ fn violation() -> impl Strategy<Value = Vec<u8>> {
 
 /// A stream as a whole: some messages, perhaps a violation between any two of
 /// their frames, perhaps one byte changed anywhere.
-pub(crate) fn any_stream() -> impl Strategy<Value = Vec<u8>> {
+fn stream_of(frames: impl Strategy<Value = Vec<Vec<u8>>>) -> impl Strategy<Value = Vec<u8>> {
     let insertion = (any::<Index>(), violation());
     let mutation = (any::<Index>(), any::<u8>(), any::<bool>());
-    let messages = prop::collection::vec(frames(), 1..8);
+    let messages = prop::collection::vec(frames, 1..8);
     (messages, prop::option::of(insertion), prop::option::of(mutation)).prop_map(
         |(messages, insertion, mutation)| {
             let mut frames = messages.concat();
@@ -105,6 +129,16 @@ pub(crate) fn any_stream() -> impl Strategy<Value = Vec<u8>> {
             stream
         },
     )
+}
+
+/// What a server without extensions may send.
+pub(crate) fn any_stream() -> impl Strategy<Value = Vec<u8>> {
+    stream_of(prop_oneof![4 => message(), 1 => other_frames()])
+}
+
+/// What a server may send that compresses some of its messages.
+pub(crate) fn compressed_stream() -> impl Strategy<Value = Vec<u8>> {
+    stream_of(prop_oneof![2 => message(), 3 => compressed_message(), 1 => other_frames()])
 }
 
 /// The stream cut at these places.
