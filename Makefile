@@ -10,10 +10,16 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+comma := ,
 PREFIX ?= /usr/local
 TEST_SERVER := target/release/longwire-test-server
 export LONGWIRE_TEST_SERVER := $(CURDIR)/$(TEST_SERVER)
 export LONGWIRE_PYTHON := $(CURDIR)/.local/venv/bin/python
+
+# The tests' servers are on this machine, whatever proxies its user has.
+no_proxy := $(or $(no_proxy),$(NO_PROXY))
+export no_proxy := 127.0.0.1,localhost,::1$(if $(no_proxy),$(comma)$(no_proxy))
+export NO_PROXY := $(no_proxy)
 
 # The crates that are tested as crates; the bindings are tested from their
 # languages.

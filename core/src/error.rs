@@ -58,7 +58,7 @@ kinds! {
     Timeout = -6, "ETIMEOUT", true;
     /// The host name did not resolve.
     Dns = -7, "EDNS", true;
-    /// No TCP connection: refused, unreachable, and the like.
+    /// No connection: refused, unreachable, a proxy that does not let us through, and the like.
     Connect = -8, "ECONNECT", true;
     /// The TLS handshake or a TLS record failed.
     Tls = -9, "ETLS", true;
@@ -122,12 +122,14 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     refusal: Option<Refusal>,
+    /// No other attempt mends it, though one mends most of its kind.
+    is_final: bool,
 }
 
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), refusal: None }))
+        Error(Box::new(Inner { kind, message: message.into(), refusal: None, is_final: false }))
     }
 
     pub(crate) fn refused(message: impl Into<String>, refusal: Refusal) -> Self {
@@ -135,7 +137,13 @@ impl Error {
             kind: ErrorKind::Status,
             message: message.into(),
             refusal: Some(refusal),
+            is_final: false,
         }))
+    }
+
+    pub(crate) fn into_final(mut self) -> Self {
+        self.0.is_final = true;
+        self
     }
 
     /// What went wrong.
@@ -156,15 +164,19 @@ impl Error {
     /// Whether a persistent client tries again after this error.
     ///
     /// For a refused handshake the status decides: 408, 425, 429 and 5xx are
-    /// tried again, everything else is final.
+    /// tried again, everything else is final. So it is with the status by which a
+    /// proxy refuses a tunnel; a proxy that does not accept the credentials is final.
     pub fn is_retryable(&self) -> bool {
         match self.refusal() {
-            Some(refusal) => {
-                matches!(refusal.status, 408 | 425 | 429) || (500..600).contains(&refusal.status)
-            }
-            None => self.kind().is_retryable(),
+            Some(refusal) => is_retryable_status(refusal.status),
+            None => self.kind().is_retryable() && !self.0.is_final,
         }
     }
+}
+
+/// Whether an answer with this status may be another one the next time.
+pub(crate) fn is_retryable_status(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429) || (500..600).contains(&status)
 }
 
 impl fmt::Display for Error {

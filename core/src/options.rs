@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::proxy::ProxyUrl;
 
 /// Everything a client is made from. Start with [`Config::new`] and change
 /// what you need.
@@ -99,6 +100,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(compression) = &self.compression {
             compression.check()?;
+        }
+        if let Proxy::Url(url) = &self.proxy {
+            ProxyUrl::parse(url)?;
         }
         let Some(Reconnect { min_delay, max_delay, factor, .. }) = self.reconnect else {
             return Ok(());

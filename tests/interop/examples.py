@@ -1,4 +1,4 @@
-"""The echo example of every language against servers nobody here wrote.
+"""The echo example of every language against servers, and through proxies, nobody here wrote.
 
 Python's and Node's tests ask more of the same servers; C, C++ and Rust meet them
 here. Prints what failed, and at the end "N passed, N failed".
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEROP = Path("tests/interop")
@@ -32,7 +33,7 @@ EXAMPLES: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
 
 
 @contextmanager
-def started(*command: str | Path) -> Iterator[dict[str, str]]:
+def started(*command: str | Path) -> Iterator[dict[str, Any]]:
     """A server that prints a line of JSON when it is ready and ends with its stdin."""
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -44,19 +45,14 @@ def started(*command: str | Path) -> Iterator[dict[str, str]]:
             process.communicate(timeout=LIMIT)
 
 
-def peers(stack: ExitStack) -> Iterator[tuple[str, str, list[str]]]:
+def peers(stack: ExitStack, directory: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Name, URL and CA file of each server."""
-    ours = stack.enter_context(
-        started(os.environ.get("LONGWIRE_TEST_SERVER", "target/release/longwire-test-server"),
-                "--stdin-guard")
-    )  # fmt: skip
     websockets = stack.enter_context(started(sys.executable, INTEROP / "websockets_server.py"))
     ws = stack.enter_context(started("node", INTEROP / "ws_server.mjs"))
     yield "websockets", websockets["ws"], []
     yield "ws", ws["ws"], []
     # Setting up names what it could not install; nginx need not be there.
     if shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
-        directory = Path(ours["ca_file"]).parent
         for name, upstream in (("websockets", websockets["ws"]), ("ws", ws["ws"])):
             nginx = stack.enter_context(
                 started(sys.executable, INTEROP / "nginx.py",
@@ -65,13 +61,20 @@ def peers(stack: ExitStack) -> Iterator[tuple[str, str, list[str]]]:
             yield f"nginx in front of {name}", nginx["wss"], [nginx["ca_file"]]
 
 
-def complaint(language: str, url: str, ca_file: list[str]) -> str:
+def environment(proxy: str = "") -> dict[str, str]:
+    """This process's, but with that proxy and no other."""
+    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    return {**kept, "ALL_PROXY": proxy}
+
+
+def complaint(language: str, url: str, ca_file: list[str], proxy: str = "") -> str:
     """What went wrong in one conversation; empty if nothing did."""
     program, arguments, answer = EXAMPLES[language]
     try:
         run = subprocess.run(
             [*program, url, *arguments, *ca_file],
-            cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False,
+            cwd=ROOT, env=environment(proxy), capture_output=True, text=True, timeout=LIMIT,
+            check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"not done after {LIMIT:.0f} s"
@@ -82,14 +85,44 @@ def complaint(language: str, url: str, ca_file: list[str]) -> str:
     return ""
 
 
+def server_complaints(stack: ExitStack, directory: Path) -> Iterator[tuple[str, str]]:
+    """Every language with every server: who it is, and what went wrong."""
+    for name, url, ca_file in peers(stack, directory):
+        for language in EXAMPLES:
+            yield f"{language} with {name}", complaint(language, url, ca_file)
+
+
+def proxy_complaints(ours: dict[str, Any], proxies: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every language through every proxy, which must let nobody else through."""
+    ca_file = [ours["ca_file"]]
+    for scheme in ("http", "https", "socks5", "socks5h"):
+        if scheme not in proxies:
+            continue
+        # The name is for the proxy to resolve, by socks5h:.
+        for url in (f"{ours['ws']}/echo".replace("127.0.0.1", "localhost"), f"{ours['wss']}/echo"):
+            for language in EXAMPLES:
+                who = f"{language} through {scheme}: to {url}"
+                yield who, complaint(language, url, ca_file, proxies[scheme])
+        stranger = proxies[scheme].replace("p%61ss", "wrong")
+        refused = complaint("Rust", f"{ours['ws']}/echo", ca_file, stranger)
+        as_expected = "the proxy" in refused and "wrong" not in refused
+        yield f"a stranger through {scheme}:", "" if as_expected else f"not refused: {refused!r}"
+
+
 def main() -> int:
     passed = failed = 0
+    server = os.environ.get("LONGWIRE_TEST_SERVER", "target/release/longwire-test-server")
     with ExitStack() as stack:
-        for name, url, ca_file in peers(stack):
-            for language in EXAMPLES:
-                if what := complaint(language, url, ca_file):
+        ours = stack.enter_context(started(server, "--stdin-guard"))
+        directory = Path(ours["ca_file"]).parent
+        proxies = stack.enter_context(
+            started(sys.executable, INTEROP / "proxies.py", "--dir", directory)
+        )
+        for complaints in (server_complaints(stack, directory), proxy_complaints(ours, proxies)):
+            for who, what in complaints:
+                if what:
                     failed += 1
-                    print(f"{language} with {name}: {what}")
+                    print(f"{who}: {what}")
                 else:
                     passed += 1
     print(f"{passed} passed, {failed} failed")

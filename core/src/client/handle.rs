@@ -170,7 +170,8 @@ impl Client {
 
     /// Begins a message that is sent piece by piece. Nothing goes out before its first piece.
     ///
-    /// [`crate::ErrorKind::Offline`] while not connected: such a message is never queued.
+    /// [`crate::ErrorKind::Offline`] while not connected, and on a new connection until what was
+    /// queued has gone out: such a message is never queued.
     /// [`crate::ErrorKind::Busy`] while another one is unfinished.
     pub fn begin_message(&self, kind: MessageKind, options: SendOptions) -> Result<MessageWriter> {
         self.shared.check_fork()?;

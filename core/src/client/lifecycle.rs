@@ -4,20 +4,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::unix::AsyncFd;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::sleep;
 
+use super::attempt::open;
 use super::backoff;
 use super::handle::Client;
 use super::handler::Outcome;
 use super::serve::{Loss, serve};
 use super::shared::{Mode, Shared, signal};
 use crate::driver::host::Stored;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::event::{Closed, Down, Opened, State};
-use crate::protocol::handshake::{Accepted, Handshake};
-use crate::transport::dial;
-use crate::transport::watch::{Registered, deadline};
 
 /// How an attempt, or the connection it led to, came to its end.
 struct Outage {
@@ -106,31 +103,6 @@ async fn live(client: &Client) -> Closed {
             () = shared.told_to_stop() => return stopped(),
             () = sleep(wait) => {}
         }
-    }
-}
-
-/// One attempt, within `connect_timeout`.
-async fn open(shared: &Shared) -> Result<(AsyncFd<Registered>, Accepted)> {
-    let limit = shared.config.connect_timeout;
-    let deadline = deadline(limit);
-    let target = &shared.target;
-    let late = |what: &str| {
-        let place = &target.authority;
-        Error::new(ErrorKind::Timeout, format!("{what} {place} within {limit:?}"))
-    };
-    let ready = timeout_at(deadline, dial::connect(target, shared.trust.as_ref()))
-        .await
-        .map_err(|_| late("no connection to"))??;
-    let mut handshake = Handshake::new(target, &shared.config)?;
-    timeout_at(deadline, dial::write_all(&ready, handshake.request()))
-        .await
-        .map_err(|_| late("the handshake could not be sent to"))??;
-    let answer = timeout_at(deadline, dial::read_until(&ready, |bytes| handshake.receive(bytes)));
-    match answer.await {
-        Ok(Ok(Some(accepted))) => Ok((ready, accepted)),
-        Ok(Ok(None)) => Err(handshake.end(false)),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(handshake.end(true)),
     }
 }
 

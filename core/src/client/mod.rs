@@ -5,6 +5,7 @@
 //! comes back. [`writer`] and [`reading`] are the two directions; [`handler`]
 //! and [`scope`] keep the order of events.
 
+mod attempt;
 mod backoff;
 mod handle;
 mod handler;

@@ -10,12 +10,17 @@
 //! makes the frames that go the other way. What the server does wrong is a
 //! [`violation::Violation`].
 
+pub(crate) mod authority;
+pub mod credentials;
 pub mod decoder;
 pub mod deflate;
 pub mod encoder;
 pub mod frame;
 pub mod handshake;
 pub mod mask;
+pub(crate) mod proxy;
+pub(crate) mod redirect;
 pub mod target;
+pub(crate) mod tunnel;
 pub mod utf8;
 pub mod violation;

@@ -1,45 +1,47 @@
-//! From a URL to an open connection: resolve, race the addresses, TLS,
-//! handshake. Runs on the runtime; dropping the future abandons the attempt.
+//! From a URL to an open connection: resolve, race the addresses, pass the
+//! proxy, TLS, handshake. Runs on the runtime; dropping the future abandons
+//! the attempt.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
 use super::link::{Got, Handshake as TlsHandshake, Link, lost, would_block};
+use super::proxy;
 use super::scratch;
 use super::tls::Trust;
 use super::watch::{self, Registered};
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::Config;
+use crate::protocol::authority::joined;
+use crate::protocol::proxy::ProxyUrl;
 use crate::protocol::target::Target;
 
 /// An older family of addresses gets this much of a head start before the
 /// other one is tried beside it (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// A TCP connection to the target, with TLS finished if it is a secure one.
-/// Both directions are registered with the runtime.
-pub(crate) async fn connect(target: &Target, trust: Option<&Trust>) -> Result<AsyncFd<Registered>> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.enforce_http(false);
-    connector.set_happy_eyeballs_timeout(Some(HEAD_START));
-    let host =
-        if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
-    let uri = format!("tcp://{host}:{}", target.port)
-        .parse()
-        .map_err(|error| Error::new(ErrorKind::Url, format!("{host}: {error}")))?;
-    let socket = connector
-        .call(uri)
-        .await
-        .map_err(|error| connect_error(target, &error))?
-        .into_inner()
-        .into_std()
-        .map_err(|error| lost(&error))?;
+/// A connection to the target, with TLS finished if it is a secure one. Both
+/// directions are registered with the runtime.
+pub(crate) async fn connect(
+    target: &Target,
+    proxy: Option<&ProxyUrl>,
+    trust: Option<&Trust>,
+    config: &Config,
+) -> Result<AsyncFd<Registered>> {
+    let socket = match (&target.socket, proxy) {
+        (Some(path), _) => unix(path).await?,
+        (None, Some(proxy)) => proxy::connect(proxy, target, config).await?,
+        (None, None) => owned(tcp(&target.host, target.port, "").await?)?,
+    };
     let session = match trust {
-        Some(trust) => Some(trust.session(&target.host)?),
+        Some(trust) => Some(trust.session(&target.host).await?),
         None => None,
     };
     let link = Arc::new(Link::new(socket, session));
@@ -57,6 +59,35 @@ pub(crate) async fn connect(target: &Target, trust: Option<&Trust>) -> Result<As
     }
 }
 
+/// A TCP connection; `whose` is for messages.
+pub(super) async fn tcp(host: &str, port: u16, whose: &str) -> Result<TcpStream> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector.set_happy_eyeballs_timeout(Some(HEAD_START));
+    let place = joined(host, port, None);
+    let uri = format!("tcp://{place}")
+        .parse()
+        .map_err(|error| Error::new(ErrorKind::Url, format!("{place}: {error}")))?;
+    match connector.call(uri).await {
+        Ok(stream) => Ok(stream.into_inner()),
+        Err(error) => Err(connect_error(host, &format!("{whose}{place}"), &error)),
+    }
+}
+
+/// Takes a socket away from the runtime.
+pub(super) fn owned(stream: TcpStream) -> Result<OwnedFd> {
+    stream.into_std().map(OwnedFd::from).map_err(|error| lost(&error))
+}
+
+async fn unix(path: &Path) -> Result<OwnedFd> {
+    let stream = UnixStream::connect(path).await.and_then(UnixStream::into_std);
+    stream.map(OwnedFd::from).map_err(|error| {
+        let what = format!("cannot connect to the socket {}: {error}", path.display());
+        Error::new(ErrorKind::Connect, what)
+    })
+}
+
 /// Writes all of `request`.
 pub(crate) async fn write_all(ready: &AsyncFd<Registered>, mut request: &[u8]) -> Result<()> {
     let link = &ready.get_ref().0;
@@ -66,7 +97,7 @@ pub(crate) async fn write_all(ready: &AsyncFd<Registered>, mut request: &[u8]) -
             Err(error) if would_block(&error) => {
                 ready.writable().await.map_err(|error| lost(&error))?.clear_ready();
             }
-            Err(error) => return Err(lost(&error)),
+            Err(error) => return Err(scratch::with(|scratch| link.why_lost(&error, scratch))),
         }
     }
     Ok(())
@@ -108,15 +139,14 @@ pub(crate) async fn read_until<T>(
     }
 }
 
-fn connect_error(target: &Target, error: &(dyn std::error::Error + 'static)) -> Error {
-    let place = format!("{}:{}", target.host, target.port);
+fn connect_error(host: &str, place: &str, error: &(dyn std::error::Error + 'static)) -> Error {
     let mut cause = error.source();
     while let Some(inner) = cause.and_then(|cause| cause.source()) {
         cause = Some(inner);
     }
     let why = cause.map_or_else(|| error.to_string(), ToString::to_string);
     if error.to_string().starts_with("dns") {
-        Error::new(ErrorKind::Dns, format!("cannot resolve {}: {why}", target.host))
+        Error::new(ErrorKind::Dns, format!("cannot resolve {host}: {why}"))
     } else {
         Error::new(ErrorKind::Connect, format!("cannot connect to {place}: {why}"))
     }

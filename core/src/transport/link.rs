@@ -1,4 +1,5 @@
-//! One TCP connection, with TLS or without, as two independent directions.
+//! One connection, over TCP or a Unix socket, with TLS or without, as two
+//! independent directions.
 //!
 //! Nothing here blocks and nothing here waits: readiness is the driver's
 //! business. Any thread may read while another one writes, as long as each
@@ -7,11 +8,10 @@
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
-use rustls::ClientConnection;
+use rustls::{AlertDescription, CertificateError, ClientConnection};
 
 use super::scratch::Scratch;
 use crate::driver::runtime::lock;
@@ -22,7 +22,7 @@ const RECORDS: usize = 64 << 10;
 
 /// A non-blocking socket and what encrypts it.
 pub(crate) struct Link {
-    socket: TcpStream,
+    socket: OwnedFd,
     tls: Option<Tls>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Got<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(socket: TcpStream, session: Option<ClientConnection>) -> Link {
+    pub(crate) fn new(socket: OwnedFd, session: Option<ClientConnection>) -> Link {
         let tls = session.map(|mut session| {
             // The outbox is the bound; rustls has no say in it.
             session.set_buffer_limit(None);
@@ -168,6 +168,21 @@ impl Link {
         }
     }
 
+    /// What a write that failed with `error` failed for. A server that refuses the
+    /// client's certificate in TLS 1.3 says so after the handshake, and closes; its alert
+    /// is then still to be read.
+    pub(crate) fn why_lost(&self, error: &io::Error, scratch: &mut Scratch) -> Error {
+        // Tickets and the like may precede it, but not much.
+        for _ in 0..16 {
+            match self.read(scratch) {
+                Ok(Got::Bytes { .. }) => {}
+                Err(alert) if alert.kind() == ErrorKind::Tls => return alert,
+                Ok(Got::Nothing | Got::End) | Err(_) => break,
+            }
+        }
+        lost(error)
+    }
+
     /// Plaintext that came along with the end of the TLS handshake.
     pub(crate) fn early_plaintext(&self) -> Vec<u8> {
         let mut early = Vec::new();
@@ -184,7 +199,8 @@ impl Link {
             lock(&tls.session).send_close_notify();
             let _ = self.write(&[]);
         }
-        let _ = self.socket.shutdown(Shutdown::Write);
+        // SAFETY: involves no memory. Its only error is that the connection has ended.
+        unsafe { libc::shutdown(self.fd(), libc::SHUT_WR) };
     }
 
     /// Whether the socket holds bytes that nobody has read.
@@ -206,7 +222,7 @@ impl Link {
 
     /// Another descriptor of the same socket, to be registered for its own readiness.
     pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
-        self.socket.try_clone().map(OwnedFd::from)
+        self.socket.try_clone()
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -292,13 +308,34 @@ fn more_after_the_end() -> Error {
 }
 
 pub(crate) fn tls_error(error: &rustls::Error) -> Error {
-    let kind = match error {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            ErrorKind::Certificate
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(why)) => {
+            Error::new(ErrorKind::Certificate, format!("TLS: {}", why.0))
         }
-        _ => ErrorKind::Tls,
-    };
-    Error::new(kind, format!("TLS: {error}"))
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            Error::new(ErrorKind::Certificate, format!("TLS: {error}"))
+        }
+        rustls::Error::AlertReceived(alert) => {
+            let what = format!("TLS: the server sent the alert {alert:?}{}", meaning(*alert));
+            Error::new(ErrorKind::Tls, what)
+        }
+        other => Error::new(ErrorKind::Tls, format!("TLS: {other}")),
+    }
+}
+
+/// What an alert says about the client's certificate, if it does (RFC 8446 section 6.2).
+fn meaning(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CertificateRequired => ": it expects a client certificate (client_cert)",
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied => ": it does not accept the client's certificate",
+        _ => "",
+    }
 }
 
 pub(crate) fn would_block(error: &io::Error) -> bool {
@@ -344,4 +381,47 @@ fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
 
 fn interrupted(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use rustls::{ClientConfig, RootCertStore};
+
+    use super::*;
+    use crate::transport::scratch;
+
+    #[test]
+    fn a_write_that_fails_finds_the_alert_that_came_before_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(
+            rustls::crypto::aws_lc_rs::default_provider().into(),
+        )
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+        let session = ClientConnection::new(Arc::new(config), "a".try_into().unwrap()).unwrap();
+        let link = Link::new(socket, Some(session));
+        link.write(&[]).unwrap();
+        // A fatal certificate_required; then an end that throws away what the client sent.
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(&[21, 3, 3, 0, 2, 2, 116]).unwrap();
+        server.peek(&mut [0]).unwrap();
+        drop(server);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let error = loop {
+            assert!(Instant::now() < deadline, "a write fails");
+            if let Err(error) = send(link.fd(), b"more") {
+                break error;
+            }
+        };
+        let error = scratch::with(|scratch| link.why_lost(&error, scratch));
+        assert_eq!(error.kind(), ErrorKind::Tls);
+        assert!(error.message().contains("CertificateRequired: it expects a client"), "{error}");
+    }
 }

@@ -1,8 +1,10 @@
-//! How bytes travel: names, addresses, TCP, TLS. Nothing here knows a
+//! How bytes travel: names, addresses, TCP, Unix sockets, proxies, TLS. Nothing here knows a
 //! WebSocket frame.
 
 pub(crate) mod dial;
 pub(crate) mod link;
+mod proxy;
+mod relay;
 pub(crate) mod scratch;
 pub(crate) mod tls;
 pub(crate) mod watch;

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use longwire::{Client, Config, Event, MessageKind};
+use longwire::{Client, Config, Error, Event, MessageKind, Proxy};
+
+pub mod peers;
 
 /// No wait in a test is longer.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -17,6 +19,7 @@ pub struct Server {
     pub ws: String,
     pub wss: String,
     pub wss_bad_name: String,
+    pub wss_client_cert: String,
     pub ca_file: String,
 }
 
@@ -41,6 +44,7 @@ impl Server {
             ws: text("ws"),
             wss: text("wss"),
             wss_bad_name: text("wss_bad_name"),
+            wss_client_cert: text("wss_client_cert"),
             ca_file: text("ca_file"),
             child,
         }
@@ -48,6 +52,11 @@ impl Server {
 
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.ws)
+    }
+
+    /// A file that the server made beside its CA.
+    pub fn file(&self, name: &str) -> PathBuf {
+        PathBuf::from(&self.ca_file).with_file_name(name)
     }
 }
 
@@ -72,13 +81,27 @@ fn binary() -> PathBuf {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
-    Open { attempt: u32, reconnects: u32, subprotocol: Option<String> },
+    Open {
+        attempt: u32,
+        reconnects: u32,
+        subprotocol: Option<String>,
+    },
     Text(String),
     Binary(Vec<u8>),
+    /// Payload, first and last.
+    Chunk(Vec<u8>, bool, bool),
     Pong(Vec<u8>, bool),
-    Down { kind: longwire::ErrorKind, code: Option<u16> },
+    Down {
+        kind: longwire::ErrorKind,
+        code: Option<u16>,
+    },
     Drain,
-    Closed { code: u16, reason: String, clean: bool, kind: Option<longwire::ErrorKind> },
+    Closed {
+        code: u16,
+        reason: String,
+        clean: bool,
+        kind: Option<longwire::ErrorKind>,
+    },
 }
 
 impl From<Event<'_>> for Seen {
@@ -93,6 +116,7 @@ impl From<Event<'_>> for Seen {
                 MessageKind::Text => Seen::Text(message.as_text().unwrap().to_owned()),
                 MessageKind::Binary => Seen::Binary(message.into_bytes()),
             },
+            Event::Chunk(chunk) => Seen::Chunk(chunk.payload.to_vec(), chunk.first, chunk.last),
             Event::Pong(pong) => Seen::Pong(pong.payload.to_vec(), pong.round_trip.is_some()),
             Event::Down(down) => Seen::Down { kind: down.error.kind(), code: down.code },
             Event::Drain => Seen::Drain,
@@ -117,7 +141,7 @@ pub struct Probe {
 impl Probe {
     pub fn runtime(config: Config) -> Probe {
         let (sender, events) = channel();
-        let client = Client::start(config, move |_, event| {
+        let client = Client::start(local(config), move |_, event| {
             let _ = sender.send(event.into());
         })
         .unwrap();
@@ -125,7 +149,7 @@ impl Probe {
     }
 
     pub fn hosted(config: Config) -> Probe {
-        let client = Client::start_hosted(config).unwrap();
+        let client = Client::start_hosted(local(config)).unwrap();
         Probe { client, events: None, ready: Default::default() }
     }
 
@@ -169,9 +193,82 @@ impl Probe {
     }
 }
 
+/// What the only attempt of a client fails for.
+pub fn cause(config: Config) -> longwire::Error {
+    let (sender, events) = channel();
+    let client = Client::start(config, move |_, event| {
+        let cause = match event {
+            Event::Closed(closed) => closed.error.clone(),
+            _ => None,
+        };
+        let _ = sender.send(cause);
+    });
+    let _client = client.unwrap();
+    events.recv_timeout(LIMIT).expect("an end in time").expect("a failure and its cause")
+}
+
+/// A directory that is removed at the end.
+pub struct TempDir(pub PathBuf);
+
+impl TempDir {
+    pub fn new(name: &str) -> TempDir {
+        let name = format!("longwire-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        TempDir(path)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// No reconnection, for tests of a single connection.
 pub fn once(url: impl Into<String>) -> Config {
     let mut config = Config::new(url);
     config.reconnect = None;
     config
+}
+
+/// The tests' servers are on this machine, whatever proxies its user has.
+fn local(mut config: Config) -> Config {
+    if config.proxy == Proxy::Environment {
+        config.proxy = Proxy::None;
+    }
+    config
+}
+
+/// The error of the first attempt, and whether another one follows.
+pub fn first_error(config: Config) -> (Error, bool) {
+    let (sender, events) = channel();
+    let _client = Client::start(config, move |_, event| {
+        let _ = match event {
+            Event::Down(down) => sender.send(Ok((down.error.clone(), true))),
+            Event::Closed(closed) => sender.send(Ok((closed.error.clone().unwrap(), false))),
+            other => sender.send(Err(format!("{other:?}"))),
+        };
+    })
+    .unwrap();
+    events.recv_timeout(LIMIT).expect("an event in time").expect("no connection")
+}
+
+/// One message there and back.
+pub fn converse(probe: &mut Probe) {
+    probe.open();
+    for text in ["one".to_owned(), "x".repeat(300_000)] {
+        probe.text(&text);
+        assert_eq!(probe.next(), Seen::Text(text));
+    }
 }

@@ -1,9 +1,10 @@
-//! Certificates made on the spot: a CA, a leaf for `localhost` and 127.0.0.1, a leaf for another name.
+//! Certificates made on the spot: a CA, a leaf for `localhost` and 127.0.0.1, a leaf for another name, and such as clients
+//! show: a good one, an expired one and one of a CA that nobody knows.
 //!
 //! The CA lives in files (`ca.pem`, `ca.key`), so that clients can be told to trust it and a server started again in the same
 //! directory keeps it. The leaf is written as well (`leaf.pem`, `leaf.key`), for other servers that tests put behind or in
-//! front of this one. All of it satisfies strict verifiers: CA flags and key usages, names in the subject alternative
-//! names, `serverAuth`, and a leaf validity below the 398 days that some of them allow.
+//! front of this one, and so are the clients' (`client.pem`, `expired.pem`, `foreign.pem`, each with its `.key`). All of it satisfies strict verifiers: CA flags and key usages, names in the subject alternative
+//! names, `serverAuth` or `clientAuth`, and a leaf validity below the 398 days that some of them allow.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,18 +16,24 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use time::{Duration, OffsetDateTime};
 
+const CA_NAME: &str = "longwire test CA";
 const CA_DAYS: i64 = 3650;
 const LEAF_DAYS: i64 = 396;
 
-/// The CA and the TLS configurations of both TLS ports.
+/// The CA and the TLS configurations of the TLS ports.
 pub(crate) struct Certificates {
     dir: Directory,
     localhost: Arc<ServerConfig>,
     other_name: Arc<ServerConfig>,
+    client_cert: Arc<ServerConfig>,
 }
 
 impl Certificates {
@@ -34,14 +41,23 @@ impl Certificates {
     pub(crate) fn prepare(dir: Option<&Path>) -> Result<Self, String> {
         let dir = Directory::open(dir)?;
         let ca = authority(&dir.path)?;
-        let localhost = Leaf::issue(&ca, &["localhost", "127.0.0.1"])?;
-        write(&dir.path.join("leaf.pem"), &localhost.pem)?;
-        write_private(&dir.path.join("leaf.key"), &localhost.key.serialize_pem())?;
-        let other_name = Leaf::issue(&ca, &["other.example"])?;
+        let names = ["localhost", "127.0.0.1"];
+        let localhost = Leaf::issue(&ca, &names, ExtendedKeyUsagePurpose::ServerAuth, LEAF_DAYS)?;
+        localhost.write(&dir.path, "leaf")?;
+        let other = ["other.example"];
+        let other_name = Leaf::issue(&ca, &other, ExtendedKeyUsagePurpose::ServerAuth, LEAF_DAYS)?;
+        let nobody = Issuer::new(authority_params("nobody's CA"), generate_key()?);
+        for (name, issuer, days) in
+            [("client", &ca, LEAF_DAYS), ("expired", &ca, 0), ("foreign", &nobody, LEAF_DAYS)]
+        {
+            Leaf::issue(issuer, &[name], ExtendedKeyUsagePurpose::ClientAuth, days)?
+                .write(&dir.path, name)?;
+        }
         Ok(Self {
+            localhost: localhost.server_config(None)?,
+            other_name: other_name.server_config(None)?,
+            client_cert: localhost.server_config(Some(clients_of(&dir.path)?))?,
             dir,
-            localhost: localhost.server_config()?,
-            other_name: other_name.server_config()?,
         })
     }
 
@@ -59,6 +75,22 @@ impl Certificates {
     pub(crate) fn other_name(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.other_name)
     }
+
+    /// For the port that demands a client certificate of the CA.
+    pub(crate) fn client_cert(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.client_cert)
+    }
+}
+
+/// Accepts the clients that the CA of `dir` vouches for.
+fn clients_of(dir: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot verify clients: {error}");
+    let ca = CertificateDer::from_pem_file(dir.join("ca.pem")).map_err(|error| failed(&error))?;
+    let mut roots = RootCertStore::empty();
+    roots.add(ca).map_err(|error| failed(&error))?;
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
+        .build()
+        .map_err(|error| failed(&error))
 }
 
 /// Reads the CA of `dir`, or makes one there.
@@ -71,20 +103,20 @@ fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, String> {
             format!("{} should hold a PKCS#8 key in PEM: {error}", key_file.display())
         })?;
         // Name and key are all that an issuer is known by; the certificate itself need not be read.
-        return Ok(Issuer::new(authority_params(), key));
+        return Ok(Issuer::new(authority_params(CA_NAME), key));
     }
     let key = generate_key()?;
-    let certificate = authority_params()
+    let certificate = authority_params(CA_NAME)
         .self_signed(&key)
         .map_err(|error| format!("cannot sign the CA certificate: {error}"))?;
     write_private(&key_file, &key.serialize_pem())?;
     write(&certificate_file, &certificate.pem())?;
-    Ok(Issuer::new(authority_params(), key))
+    Ok(Issuer::new(authority_params(CA_NAME), key))
 }
 
-fn authority_params() -> CertificateParams {
+fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "longwire test CA");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
@@ -102,7 +134,12 @@ struct Leaf {
 }
 
 impl Leaf {
-    fn issue(ca: &Issuer<'static, KeyPair>, names: &[&str]) -> Result<Self, String> {
+    fn issue(
+        ca: &Issuer<'static, KeyPair>,
+        names: &[&str],
+        purpose: ExtendedKeyUsagePurpose,
+        days: i64,
+    ) -> Result<Self, String> {
         let failed = |error: rcgen::Error| {
             format!("cannot make the certificate for {}: {error}", names.join(", "))
         };
@@ -110,30 +147,43 @@ impl Leaf {
         let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
         params.distinguished_name.push(DnType::CommonName, names[0].as_str());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![purpose];
         params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = validity(LEAF_DAYS);
+        (params.not_before, params.not_after) = validity(days);
         let key = generate_key()?;
         let certificate = params.signed_by(&key, ca).map_err(failed)?;
         Ok(Self { der: certificate.der().clone(), pem: certificate.pem(), key })
     }
 
-    fn server_config(&self) -> Result<Arc<ServerConfig>, String> {
+    /// As NAME.pem and NAME.key.
+    fn write(&self, dir: &Path, name: &str) -> Result<(), String> {
+        write(&dir.join(format!("{name}.pem")), &self.pem)?;
+        write_private(&dir.join(format!("{name}.key")), &self.key.serialize_pem())
+    }
+
+    fn server_config(
+        &self,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Arc<ServerConfig>, String> {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| {
-                builder.with_no_client_auth().with_single_cert(vec![self.der.clone()], key)
+                let builder = match clients {
+                    Some(clients) => builder.with_client_cert_verifier(clients),
+                    None => builder.with_no_client_auth(),
+                };
+                builder.with_single_cert(vec![self.der.clone()], key)
             })
             .map(Arc::new)
             .map_err(|error| format!("cannot configure TLS: {error}"))
     }
 }
 
-/// From a day ago, for clocks that are a little behind, for `days` in all.
+/// `days` after yesterday it is over, at once with 0; and it began before, for clocks that are a little behind.
 fn validity(days: i64) -> (OffsetDateTime, OffsetDateTime) {
-    let from = OffsetDateTime::now_utc() - Duration::days(1);
-    (from, from + Duration::days(days))
+    let yesterday = OffsetDateTime::now_utc() - Duration::days(1);
+    (yesterday - Duration::days(1), yesterday + Duration::days(days))
 }
 
 fn generate_key() -> Result<KeyPair, String> {

@@ -1,4 +1,4 @@
-//! The three ports, the sockets behind them, and TLS.
+//! The four ports, the sockets behind them, and TLS.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,6 +26,7 @@ pub(crate) struct Listeners {
     ws: TcpListener,
     wss: (TcpListener, Arc<ServerConfig>),
     wss_bad_name: (TcpListener, Arc<ServerConfig>),
+    wss_client_cert: (TcpListener, Arc<ServerConfig>),
 }
 
 impl Listeners {
@@ -38,6 +39,7 @@ impl Listeners {
             ws: listen(port)?,
             wss: (listen(tls_port)?, certificates.localhost()),
             wss_bad_name: (listen(0)?, certificates.other_name()),
+            wss_client_cert: (listen(0)?, certificates.client_cert()),
         })
     }
 
@@ -53,11 +55,15 @@ impl Listeners {
         port_of(&self.wss_bad_name.0)
     }
 
+    pub(crate) fn wss_client_cert_port(&self) -> u16 {
+        port_of(&self.wss_client_cert.0)
+    }
+
     /// Accepts on all ports from now on, until the runtime ends.
     pub(crate) fn serve(self) {
         let shared = Arc::new(Shared::default());
         tokio::spawn(accept_all(self.ws, None, Arc::clone(&shared)));
-        for (listener, config) in [self.wss, self.wss_bad_name] {
+        for (listener, config) in [self.wss, self.wss_bad_name, self.wss_client_cert] {
             tokio::spawn(accept_all(
                 listener,
                 Some(TlsAcceptor::from(config)),

@@ -75,6 +75,7 @@ fn announce(listeners: &Listeners, certificates: &Certificates) -> Result<(), St
         "ws": format!("ws://127.0.0.1:{}", listeners.ws_port()),
         "wss": format!("wss://localhost:{}", listeners.wss_port()),
         "wss_bad_name": format!("wss://127.0.0.1:{}", listeners.wss_bad_name_port()),
+        "wss_client_cert": format!("wss://localhost:{}", listeners.wss_client_cert_port()),
         "ca_file": certificates.ca_file(),
         "pid": std::process::id(),
     });

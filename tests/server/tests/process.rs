@@ -17,6 +17,10 @@ fn the_ready_line_says_where() {
         server.field("wss_bad_name"),
         format!("wss://127.0.0.1:{}", server.port("wss_bad_name"))
     );
+    assert_eq!(
+        server.field("wss_client_cert"),
+        format!("wss://localhost:{}", server.port("wss_client_cert"))
+    );
     assert_eq!(server.ready["pid"], server.pid());
     assert!(Path::new(server.field("ca_file")).is_absolute());
 }

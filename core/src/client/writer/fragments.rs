@@ -30,6 +30,8 @@ impl Writer {
         match state.phase {
             Phase::Open => {}
             Phase::Gated if matches!(place, Place::Inside { opening: true, .. }) => {}
+            // Nothing was queued that would have to go out first.
+            Phase::Gated if state.pending.is_empty() => {}
             Phase::Gated | Phase::Offline | Phase::Leaving => return Err(offline()),
             Phase::Closing | Phase::Ended => return Err(closed()),
         }

@@ -5,8 +5,8 @@
 //! culprit. Messages never quote a header's value: credentials travel there.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use tungstenite::handshake::client::{generate_key, generate_request};
 
@@ -32,6 +32,11 @@ pub(super) fn build(target: &Target, config: &Config) -> Result<(Vec<u8>, String
         } else if parsed == ORIGIN && config.origin.is_some() {
             return Err(invalid(
                 "header \"Origin\": expected it as a header or as the option, got both",
+            ));
+        } else if parsed == AUTHORIZATION && target.credentials.is_some() {
+            return Err(invalid(
+                "header \"Authorization\": expected it as a header or as user and password in the \
+                 URL, got both",
             ));
         }
     }
@@ -70,6 +75,9 @@ pub(super) fn build(target: &Target, config: &Config) -> Result<(Vec<u8>, String
     }
     if let Some(origin) = &config.origin {
         line("Origin", origin);
+    }
+    if let Some(credentials) = &target.credentials {
+        line("Authorization", &credentials.basic());
     }
     for (name, value) in &config.headers {
         if !name.eq_ignore_ascii_case(HOST.as_str()) {

@@ -1,0 +1,107 @@
+//! One attempt to connect, redirects and all, within `connect_timeout`.
+
+use std::borrow::Cow;
+use std::env::var_os;
+
+use tokio::io::unix::AsyncFd;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::shared::Shared;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Config;
+use crate::protocol::handshake::{Accepted, Handshake};
+use crate::protocol::target::Target;
+use crate::protocol::{proxy, redirect};
+use crate::transport::dial;
+use crate::transport::tls::Trust;
+use crate::transport::watch::{Registered, deadline};
+
+/// Whom to ask, and with what.
+struct Hop<'a> {
+    target: Cow<'a, Target>,
+    config: Cow<'a, Config>,
+    trust: Option<Trust>,
+}
+
+pub(crate) async fn open(shared: &Shared) -> Result<(AsyncFd<Registered>, Accepted)> {
+    let deadline = deadline(shared.config.connect_timeout);
+    let most = shared.config.max_redirects;
+    let mut hop = Hop {
+        target: Cow::Borrowed(&shared.target),
+        config: Cow::Borrowed(&shared.config),
+        trust: shared.trust.clone(),
+    };
+    let mut followed = 0;
+    loop {
+        let error = match hop.open(deadline).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let Some(refusal) = error.refusal().filter(|refusal| redirect::is_redirect(refusal)) else {
+            return Err(error);
+        };
+        if followed == most {
+            return Err(match most {
+                0 => error,
+                _ => Error::refused(
+                    format!("expected at most {most} redirects, got one more: {error}"),
+                    refusal.clone(),
+                ),
+            });
+        }
+        followed += 1;
+        let next = redirect::follow(&hop.target, refusal)?;
+        hop = timeout_at(deadline, hop.redirected(next))
+            .await
+            .map_err(|_| Error::new(ErrorKind::Timeout, "no time was left after a redirect"))??;
+    }
+}
+
+impl<'a> Hop<'a> {
+    async fn open(&self, deadline: Instant) -> Result<(AsyncFd<Registered>, Accepted)> {
+        let Hop { target, config, trust } = self;
+        let proxy = proxy::choose(&config.proxy, target, |name| var_os(name))?;
+        let late = |what: &str| {
+            let mut place = target.place();
+            if let Some(proxy) = &proxy {
+                place.push_str(&format!(" through the proxy {proxy}"));
+            }
+            let limit = config.connect_timeout;
+            Error::new(ErrorKind::Timeout, format!("{what} {place} within {limit:?}"))
+        };
+        let dialled = dial::connect(target, proxy.as_ref(), trust.as_ref(), config);
+        let ready = timeout_at(deadline, dialled).await.map_err(|_| late("no connection to"))??;
+        let mut handshake = Handshake::new(target, config)?;
+        timeout_at(deadline, dial::write_all(&ready, handshake.request()))
+            .await
+            .map_err(|_| late("the handshake could not be sent to"))??;
+        let receive = |bytes: &[u8]| handshake.receive(bytes);
+        match timeout_at(deadline, dial::read_until(&ready, receive)).await {
+            Ok(Ok(Some(accepted))) => Ok((ready, accepted)),
+            Ok(Ok(None)) => Err(handshake.end(false)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(handshake.end(true)),
+        }
+    }
+
+    /// What to ask `target`, to which the server redirected.
+    async fn redirected(self, target: Target) -> Result<Hop<'a>> {
+        let same = target.is_same_origin(&self.target);
+        let config =
+            if same { self.config } else { Cow::Owned(redirect::impersonal(&self.config)) };
+        let trust = if same {
+            self.trust
+        } else if target.secure {
+            let options = config.tls.clone();
+            // May read the system's certificates.
+            let trust = spawn_blocking(move || Trust::new(&options)).await;
+            Some(trust.map_err(|error| {
+                Error::new(ErrorKind::Resource, format!("the certificates cannot be read: {error}"))
+            })??)
+        } else {
+            None
+        };
+        Ok(Hop { target: Cow::Owned(target), config, trust })
+    }
+}
