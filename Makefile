@@ -28,15 +28,16 @@ RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 RUST_RUNNER = $(CARGO) $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
 
 # What `make test` runs, in this order: what fails fastest comes first.
-TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test interop bench-syscalls demo
+TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop bench-syscalls demo
 
 include ffi-c/c.mk
 include bindings-python/python.mk
 include bindings-node/node.mk
 include bench/bench.mk
+include tests/violations/violations.mk
 
 # Checked like the package: the programs that are no part of it.
-PY_CHECKED += bench examples/demo tests/docs tests/interop
+PY_CHECKED += bench examples/demo tests/docs tests/interop tests/violations
 
 .PHONY: help
 help: ## list what there is to type
@@ -104,4 +105,4 @@ rust-docs:
 
 rust-programs:
 	$(CARGO) build --release --locked -p longwire-test-server
-	$(CARGO) build --release --locked -p longwire-ffi -p longwire-example
+	$(CARGO) build --release --locked -p longwire-ffi -p longwire-example -p longwire-violations

@@ -1,5 +1,6 @@
 /// <reference types="node" />
 import { EventEmitter } from 'node:events';
+import { Readable, Writable } from 'node:stream';
 
 /** The symbolic names of `docs/errors.md`. */
 export type LongwireErrorCode =
@@ -48,6 +49,24 @@ export class LongwireError extends Error {
 
 /** A message: text as a string, binary as a `Buffer`. */
 export type Message = string | Buffer;
+
+/**
+ * A message in pieces, with `streaming`: strings for text, cut between characters,
+ * `Buffer`s for binary. It fails with `LW_ELOST` if its connection is lost before
+ * it is complete. The next message comes when this one was read to its end or
+ * destroyed, which discards the rest.
+ */
+export type MessageStream = TextStream | BinaryStream;
+
+export interface TextStream extends Readable {
+  readonly isText: true;
+  [Symbol.asyncIterator](): NodeJS.AsyncIterator<string>;
+}
+
+export interface BinaryStream extends Readable {
+  readonly isText: false;
+  [Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer>;
+}
 
 export type Sendable = string | ArrayBufferLike | ArrayBufferView;
 
@@ -146,14 +165,25 @@ export interface ConnectOptions extends ConnectionOptions {
   reconnect?: ReconnectOptions | boolean;
   /** What `send` does while the client is not connected. */
   offline?: 'queue' | 'refuse';
-  /** Messages come in pieces, as they arrive. */
-  streaming?: boolean;
+  streaming?: false;
+}
+
+/** The same for messages in pieces. */
+export interface StreamingOptions extends Omit<ConnectOptions, 'streaming'> {
+  /** Each message is a `MessageStream`, whatever its size: `maxMessageSize` bounds only sends. */
+  streaming: true;
 }
 
 /** What one message can be told. */
 export interface SendOptions {
   /** `false`: as it is, even if compression was agreed on. */
   compress?: boolean;
+}
+
+/** What a message in pieces can be told. */
+export interface SendStreamOptions extends SendOptions {
+  /** Whether it is text; binary otherwise. */
+  text?: boolean;
 }
 
 export type ClientState = 'connecting' | 'open' | 'down' | 'closing' | 'closed';
@@ -194,11 +224,11 @@ export interface Closed {
   error: LongwireError | undefined;
 }
 
-export interface ClientEvents {
+export interface ClientEvents<M = Message> {
   /** Connected again. What is sent from a listener precedes what was queued meanwhile. */
   open: [opened: Opened];
   /** While there is a listener, the iteration gets no messages. */
-  message: [message: Message];
+  message: [message: M];
   pong: [pong: Pong];
   /** The connection was lost; another attempt follows. */
   down: [down: Down];
@@ -213,7 +243,7 @@ export interface ClientEvents {
  * `message`; what neither fetched is kept up to `receiveBuffer`, and then the
  * server has to wait.
  */
-export class Client extends EventEmitter<ClientEvents> implements AsyncIterable<Message> {
+export class Client<M = Message> extends EventEmitter<ClientEvents<M>> implements AsyncIterable<M> {
   private constructor();
 
   readonly url: string;
@@ -234,9 +264,20 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncIterable<
   /**
    * Sends a string as text and anything else as binary. Throws a
    * `LongwireError`: `LW_EFULL` (nothing was taken, `drain` follows),
-   * `LW_ECLOSED`, or `LW_EOFFLINE` with `offline: 'refuse'`.
+   * `LW_ECLOSED`, `LW_ETOOBIG` past `maxMessageSize`, or `LW_EOFFLINE` with
+   * `offline: 'refuse'`.
    */
   send(data: Sendable, options?: SendOptions): void;
+  /**
+   * Begins one message that is sent as it is written, each piece a fragment; `end`
+   * completes it. What `send` is given meanwhile waits behind it. Throws
+   * `LW_EBUSY` while another one is unfinished, `LW_EOFFLINE` and `LW_ECLOSED`.
+   *
+   * The stream fails with `LW_ELOST` when the connection is lost. To destroy it once a
+   * piece was sent gives the connection up (close code 1011), as nothing else can
+   * follow on it.
+   */
+  createSendStream(options?: SendStreamOptions): Writable;
   /** Resolves to the round trip in milliseconds; rejects when the connection is lost. */
   ping(data?: Sendable): Promise<number>;
   /** Begins the closing handshake, after everything sent so far. */
@@ -247,7 +288,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncIterable<
   unref(): this;
 
   /** Ends when the connection is closed; throws if that was for an error. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Message>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<M>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -257,6 +298,10 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncIterable<
  * `RangeError` for a wrong option.
  */
 export function connect(url: string | URL, options?: ConnectOptions): Promise<Client>;
+export function connect(
+  url: string | URL,
+  options: StreamingOptions,
+): Promise<Client<MessageStream>>;
 
 export interface CloseEventInit {
   bubbles?: boolean;

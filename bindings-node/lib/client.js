@@ -3,26 +3,37 @@
 
 const { EventEmitter } = require('node:events');
 const { host, ends } = require('./native.js');
-const { LongwireError, errorFrom, headersFrom, invalid } = require('./errors.js');
-const { CLIENT, SEND, check, nativeConfig } = require('./options.js');
+const {
+  LongwireError,
+  errorCodes,
+  errorFrom,
+  headersFrom,
+  incomplete,
+  invalid,
+} = require('./errors.js');
+const { CLIENT, SEND, SEND_STREAM, check, nativeConfig } = require('./options.js');
 const { Inbox } = require('./inbox.js');
+const { ChunkInbox } = require('./message-stream.js');
+const { SendStream } = require('./send-stream.js');
 const { BufferView, asBytes } = require('./payload.js');
 
 /** In the order of the core's `State`. */
 const STATES = ['connecting', 'open', 'down', 'closing', 'closed'];
 const RECEIVE_BUFFER = 16 << 20;
+/** Milliseconds between two looks for room to send, while no event can tell. */
+const LOOK = 20;
 
 /** Only `connect` makes clients. */
 const token = Symbol('connect');
 
 // The addon calls these with the client as `this`.
-let onTexts, onBinary, onEvent;
+let onTexts, onBinary, onChunk, onEvent;
 
 class Client extends EventEmitter {
   #native;
   #send;
   #url;
-  #inbox = new Inbox();
+  #inbox;
   /** Calls of `next` that wait for a message, oldest first. */
   #waiting = [];
   #limit;
@@ -41,6 +52,11 @@ class Client extends EventEmitter {
   #opened = { subprotocol: null, extensions: '', headers: {}, reconnects: 0, attempt: 0 };
   /** Payload as Latin-1 to the pings that wait for it. */
   #pings = new Map();
+  /** The message that is sent in pieces, or was. */
+  #sending = null;
+  /** A send was refused, and `drain` is owed. */
+  #full = false;
+  #look = null;
   #pingNumber = 0;
 
   constructor(key, url, options, settle) {
@@ -56,12 +72,19 @@ class Client extends EventEmitter {
       this.#resolveClosed = resolve;
     });
     const config = nativeConfig(this.#url, checked);
-    const started = host.start(config, this, onTexts, onBinary, onEvent);
+    const streaming = checked.streaming === true;
+    this.#inbox = streaming
+      ? new ChunkInbox(
+          () => this.#resume(),
+          () => this.#offer(),
+        )
+      : new Inbox();
+    const started = host.start(config, this, onTexts, streaming ? onChunk : onBinary, onEvent);
     if (started.kind !== undefined) throw errorFrom(started);
     this.#native = started;
     this.#send = started.sender();
     super.on('newListener', (name) => {
-      if (name === 'message' && !this.#inbox.empty) queueMicrotask(() => this.#emitQueued());
+      if (name === 'message' && !this.#inbox.empty) queueMicrotask(() => this.#offer());
     });
   }
 
@@ -82,6 +105,15 @@ class Client extends EventEmitter {
       }
     };
 
+    onChunk = function (buffer, flags) {
+      if (!this.#admit()) {
+        this.#inbox.cut(incomplete(true));
+        return;
+      }
+      this.#inbox.push(buffer, flags);
+      this.#offer();
+    };
+
     onEvent = function (name, detail) {
       switch (name) {
         case 'open':
@@ -91,7 +123,7 @@ class Client extends EventEmitter {
         case 'pong':
           return this.#onPong(detail);
         case 'drain':
-          return this.#tell('drain');
+          return this.#onDrain();
         case 'close':
           return this.#onClose(detail);
       }
@@ -121,30 +153,84 @@ class Client extends EventEmitter {
         return;
       }
     }
+    if (this.#admit()) this.#inbox.push(message);
+  }
+
+  /** Whether what arrived is kept. */
+  #admit() {
     if (this.#inbox.bytes >= this.#limit) {
       // The addon is told to stop at the limit, and what it had fetched by then
       // is kept. After `close` the end has to be fetched, consumer or not.
-      if (this.#closing) return;
+      if (this.#closing) return false;
       this.#pause(true);
     }
-    this.#inbox.push(message);
+    return true;
   }
 
   #take() {
     const message = this.#inbox.shift();
-    if (this.#paused && this.#inbox.bytes <= this.#limit / 2) this.#pause(false);
+    this.#resume();
     return message;
+  }
+
+  #resume() {
+    if (this.#paused && this.#inbox.bytes <= this.#limit / 2) this.#pause(false);
   }
 
   #pause(paused) {
     if (this.#paused === paused) return;
     this.#paused = paused;
     this.#native.pause(paused);
+    this.#lookForRoom();
   }
 
-  #emitQueued() {
-    while (!this.#inbox.empty && this.listenerCount('message') > 0)
-      this.#tell('message', this.#take());
+  /** Hands out what waited. */
+  #offer() {
+    while (!this.#inbox.empty) {
+      if (this.listenerCount('message') > 0) this.#tell('message', this.#take());
+      else if (this.#waiting.length > 0)
+        this.#waiting.shift().resolve({ value: this.#take(), done: false });
+      else return;
+    }
+    if (this.#end && this.#inbox.exhausted)
+      for (const waiting of this.#waiting.splice(0)) this.#finish(waiting);
+  }
+
+  #onFull() {
+    this.#full = true;
+    this.#lookForRoom();
+  }
+
+  #onDrain() {
+    if (!this.#full) return;
+    this.#full = false;
+    this.#sending?.retry();
+    this.#tell('drain');
+  }
+
+  /**
+   * While the inbox is full no event comes, `drain` neither; but who empties the
+   * inbox may be waiting for just that.
+   */
+  #lookForRoom() {
+    if (!this.#paused || !this.#full) {
+      clearInterval(this.#look);
+      this.#look = null;
+      return;
+    }
+    this.#look ??= setInterval(() => {
+      this.#sending?.retry();
+      if (this.#native.bufferedAmount === 0) this.#onDrain();
+      this.#lookForRoom();
+    }, LOOK).unref();
+  }
+
+  /** The connection of the moment is gone. */
+  #interrupt(cause) {
+    const error = incomplete(this.#closing, cause);
+    this.#sending?.interrupt(error);
+    this.#sending = null;
+    if (this.#inbox instanceof ChunkInbox) this.#inbox.interrupt(error);
   }
 
   #onOpen(opened) {
@@ -164,6 +250,7 @@ class Client extends EventEmitter {
       return;
     }
     this.#failPings(error);
+    this.#interrupt(error);
     this.#tell('down', { error, code, attempt, retryIn });
   }
 
@@ -184,7 +271,8 @@ class Client extends EventEmitter {
     this.#settle = null;
     settle?.reject(error ?? this.#goneError());
     this.#failPings(error ?? this.#goneError());
-    for (const waiting of this.#waiting.splice(0)) this.#finish(waiting);
+    this.#interrupt(error ?? this.#goneError());
+    this.#offer();
     this.#resolveClosed(end);
     this.#tell('close', end);
   }
@@ -209,7 +297,7 @@ class Client extends EventEmitter {
   #next() {
     if (!this.#inbox.empty) return Promise.resolve({ value: this.#take(), done: false });
     return new Promise((resolve, reject) => {
-      if (this.#end) this.#finish({ resolve, reject });
+      if (this.#end && this.#inbox.exhausted) this.#finish({ resolve, reject });
       else if (this.listenerCount('message') > 0)
         reject(invalid("cannot iterate: the messages go to the 'message' listeners", Error));
       else this.#waiting.push({ resolve, reject });
@@ -233,7 +321,24 @@ class Client extends EventEmitter {
       throw invalid(`send: expected a string, ArrayBuffer or view, got ${typeof data}`);
     const compress = options === undefined || (check(SEND, options, 'send.').compress ?? true);
     const failure = compress ? this.#send(payload) : this.#send(payload, true);
-    if (failure !== undefined) throw errorFrom(failure);
+    if (failure !== undefined) throw this.#refused(failure);
+  }
+
+  #refused(failure) {
+    if (failure.kind === errorCodes.LW_EFULL) this.#onFull();
+    return errorFrom(failure);
+  }
+
+  createSendStream(options = {}) {
+    const { text, compress } = check(SEND_STREAM, options, 'createSendStream.');
+    const begun = this.#native.beginMessage(text ?? false, compress ?? true);
+    if (begun.kind !== undefined) throw errorFrom(begun);
+    this.#sending = new SendStream(
+      begun,
+      () => this.#closing,
+      () => this.#onFull(),
+    );
+    return this.#sending;
   }
 
   ping(data) {
@@ -246,7 +351,7 @@ class Client extends EventEmitter {
     if (payload === undefined)
       throw invalid(`ping: expected a string, ArrayBuffer or view, got ${typeof data}`);
     const failure = this.#native.ping(payload);
-    if (failure) throw errorFrom(failure);
+    if (failure) throw this.#refused(failure);
     const answer = new Promise((resolve, reject) => {
       const key = Buffer.from(payload).toString('latin1');
       const pings = this.#pings.get(key);

@@ -64,9 +64,18 @@ function errorFrom(failure) {
   return error;
 }
 
+/** The error for a message that was cut off in the middle, by the user's own `close` or not. */
+function incomplete(closing, cause) {
+  const error = closing
+    ? new LongwireError('LW_ECLOSED', 'the client was closed before the message was complete')
+    : new LongwireError('LW_ELOST', 'the connection was lost before the message was complete');
+  error.cause = cause;
+  return error;
+}
+
 /** A wrong argument: the class that JavaScript has for it, with our code. */
 function invalid(message, Class = TypeError) {
   return Object.assign(new Class(message), { code: 'LW_EINVAL' });
 }
 
-module.exports = { LongwireError, errorCodes, errorFrom, headersFrom, invalid };
+module.exports = { LongwireError, errorCodes, errorFrom, headersFrom, incomplete, invalid };

@@ -13,6 +13,14 @@ class Inbox {
     return this.#head === this.#items.length;
   }
 
+  get exhausted() {
+    return this.empty;
+  }
+
+  get first() {
+    return this.#items[this.#head];
+  }
+
   push(message) {
     this.#items.push(message);
     this.bytes += message.length + OVERHEAD;

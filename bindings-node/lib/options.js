@@ -150,6 +150,8 @@ const CLIENT = {
 
 /** Options of one message. */
 const SEND = { compress: boolean };
+/** The same of one that is sent in pieces. */
+const SEND_STREAM = { ...SEND, text: boolean };
 
 function check(table, options, prefix = '') {
   if (options === null || typeof options !== 'object')
@@ -213,4 +215,4 @@ function nativeConfig(url, options) {
   };
 }
 
-module.exports = { CLIENT, CONNECTION, SEND, check, nativeConfig };
+module.exports = { CLIENT, CONNECTION, SEND, SEND_STREAM, check, nativeConfig };

@@ -18,6 +18,9 @@ const SEND_BUFFER = 256 << 20;
 /** A close frame without a code. */
 const NO_CODE = 0;
 
+/** Why a message can be refused while the connection is open. */
+const REFUSALS = new Set([errorCodes.LW_EFULL, errorCodes.LW_ETOOBIG]);
+
 /** Ends that are no failures. */
 const ENDS = new Set([errorCodes.LW_ECLOSED, errorCodes.LW_ELOST]);
 
@@ -100,8 +103,9 @@ class WebSocket extends EventTarget {
   /** Messages behind a Blob whose bytes are being read, the Blob first. */
   #behindBlob = [];
   #closeBehindBlob = null;
-  /** The end to come is an error: the send buffer was full, or a Blob could not be read. */
+  /** The end to come is an error: a message was refused, or a Blob could not be read. */
   #failing = false;
+  #refusal = null;
   #handlers = { open: null, message: null, error: null, close: null };
 
   constructor(url, protocols = [], options = {}) {
@@ -176,8 +180,9 @@ class WebSocket extends EventTarget {
     this.#readyState = CLOSED;
     if (failed || this.#failing) {
       const event = new Event('error');
-      if (error !== undefined) {
-        event.error = errorFrom(error);
+      const cause = this.#refusal ?? error;
+      if (cause !== undefined) {
+        event.error = errorFrom(cause);
         event.message = event.error.message;
       }
       this.dispatchEvent(event);
@@ -189,8 +194,10 @@ class WebSocket extends EventTarget {
     const failure = this.#readyState === OPEN || this.#closeBehindBlob ? this.#send(payload) : null;
     if (failure === undefined) return;
     this.#unsendable += typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
-    if (failure !== null && failure.kind === errorCodes.LW_EFULL) {
+    // "If the data cannot be sent, […] close the WebSocket connection": nothing is lost silently.
+    if (failure !== null && REFUSALS.has(failure.kind)) {
       this.#failing = true;
+      this.#refusal ??= failure;
       this.#startClosing(NO_CODE, '');
     }
   }

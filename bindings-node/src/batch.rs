@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use longwire::{Event, Message, MessageKind};
+use longwire::{Chunk, Event, Message, MessageKind};
 use napi::bindgen_prelude::ToNapiValue;
 use napi::sys;
 
@@ -29,6 +29,10 @@ const CHUNK: usize = 16 * 1024;
 pub(crate) const ENDS: usize = 512;
 /// A binary message of this size gets an `ArrayBuffer` of its own.
 const LARGE: usize = 4 * 1024;
+/// What a chunk is.
+const CHUNK_TEXT: u32 = 1;
+const CHUNK_FIRST: u32 = 2;
+const CHUNK_LAST: u32 = 4;
 
 /// What was collected and not yet handed over. Values live in the scope of the
 /// wake.
@@ -50,6 +54,8 @@ enum Call {
     Texts(Range<usize>),
     /// `binary(buffer)`, or with a part of `Batch::ends`.
     Binary(sys::napi_value, Range<usize>),
+    /// `binary(buffer, flags)`
+    Chunk([sys::napi_value; 2]),
     /// `event(name, detail)`
     Event([sys::napi_value; 2]),
 }
@@ -58,6 +64,7 @@ impl Batch {
     pub(crate) fn add(&mut self, link: &Link, event: Event<'_>) {
         match event {
             Event::Message(message) => self.message(link.env(), &message),
+            Event::Chunk(chunk) => self.chunk(link.env(), &chunk),
             Event::Open(opened) => {
                 self.event(link.env(), "open", OpenEvent::from_core(opened));
                 self.deliver(link);
@@ -98,6 +105,19 @@ impl Batch {
         }
         self.bytes.extend_from_slice(payload);
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// A part of a message. A client has such or whole messages, never both.
+    fn chunk(&mut self, env: sys::napi_env, chunk: &Chunk<'_>) {
+        let flags = [
+            (chunk.kind == MessageKind::Text, CHUNK_TEXT),
+            (chunk.first, CHUNK_FIRST),
+            (chunk.last, CHUNK_LAST),
+        ];
+        let flags = flags.iter().fold(0, |all, (set, flag)| if *set { all | flag } else { all });
+        if let Some(buffer) = js::array_buffer(env, chunk.payload) {
+            self.calls.push(Call::Chunk([buffer, js::number(env, flags)]));
+        }
     }
 
     fn event<T: ToNapiValue>(&mut self, env: sys::napi_env, name: &str, detail: T) {
@@ -141,6 +161,7 @@ impl Batch {
                     link.host().write_ends(&self.ends[ends]);
                     link.call_binary(&[buffer, count]);
                 }
+                Call::Chunk(arguments) => link.call_binary(&arguments),
                 Call::Event(arguments) => link.call_event(&arguments),
             }
         }

@@ -420,7 +420,9 @@ impl NativeHost {
     /// Starts a client. `owner` is the receiver of the calls:
     /// `texts(...strings)`, `binary(arrayBuffer)`,
     /// `binary(arrayBuffer, messages)` with the ends in the table, and
-    /// `event(name, detail)`.
+    /// `event(name, detail)`. With streaming there are no texts, and
+    /// `binary(arrayBuffer, flags)` gets the chunks; for the flags see
+    /// [`crate::batch`].
     #[napi]
     pub fn start(
         &self,
@@ -430,6 +432,7 @@ impl NativeHost {
         binary: Unknown<'_>,
         event: Unknown<'_>,
     ) -> Either<NativeClient, Failure> {
+        let streaming = config.streaming.unwrap_or_default();
         let client = match Client::start_hosted(config.into_core()) {
             Ok(client) => client,
             Err(error) => return Either::B(Failure::new(&error)),
@@ -437,7 +440,7 @@ impl NativeHost {
         let id = self.host.next.get();
         self.host.next.set(id.wrapping_add(1));
         let functions = [owner.raw(), texts.raw(), binary.raw(), event.raw()];
-        match Link::start(&self.host, id, client, functions) {
+        match Link::start(&self.host, id, client, streaming, functions) {
             Ok(link) => {
                 self.host.links.borrow_mut().insert(id, Rc::clone(&link));
                 Either::A(NativeClient::new(link))

@@ -11,6 +11,7 @@
 //!   fetch, through libuv or without it
 //! - [`link`]: one client on its loop
 //! - [`send`](mod@send): from JavaScript to the socket
+//! - [`message`]: messages that are sent piece by piece
 //! - [`batch`]: messages and events on their way to JavaScript
 //! - [`convert`]: options, events and errors as JavaScript objects
 //! - [`js`]: the few calls of Node-API that generated code does not cover
@@ -21,6 +22,7 @@ mod convert;
 mod host;
 mod js;
 mod link;
+mod message;
 mod send;
 mod uv;
 mod watcher;

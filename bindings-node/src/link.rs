@@ -25,6 +25,9 @@ use crate::watcher::{Wake, Watcher};
 
 /// Events in one wake; then other connections have their turn.
 const BUDGET: usize = 4096;
+/// The same with streaming: a chunk has up to 256 KiB, and what decompresses to
+/// many must not outrun a consumer that is about to say stop.
+const CHUNK_BUDGET: usize = 64;
 
 /// What a client holds of JavaScript, from start to end.
 #[derive(Clone, Copy)]
@@ -52,6 +55,7 @@ pub(crate) struct Link {
     client: RefCell<Option<Client>>,
     fd: RawFd,
     host: Rc<Host>,
+    budget: usize,
     held: Cell<Option<Held>>,
     /// With [`Waking::Uv`], while the client lives.
     poll: Cell<Option<uv::Handle>>,
@@ -70,6 +74,7 @@ impl Link {
         host: &Rc<Host>,
         id: u32,
         client: Client,
+        streaming: bool,
         values: [sys::napi_value; 4],
     ) -> Result<Rc<Link>, Failure> {
         let fd = client.poll_fd().map_err(|error| Failure::new(&error))?;
@@ -78,6 +83,7 @@ impl Link {
             client: RefCell::new(Some(client)),
             fd,
             host: Rc::clone(host),
+            budget: if streaming { CHUNK_BUDGET } else { BUDGET },
             held: Cell::new(None),
             poll: Cell::new(None),
             sent: Cell::default(),
@@ -159,16 +165,13 @@ impl Link {
         });
     }
 
-    /// Runs `work` with the client; an error once it has ended. No panic passes
-    /// on to the engine; the core ends a client in which one happened.
-    fn with_client<R>(
+    /// Runs `work` with the client; an error once it has ended.
+    pub(crate) fn with_client<R>(
         &self,
         work: impl FnOnce(&Client) -> longwire::Result<R>,
     ) -> longwire::Result<R> {
         match &*self.client.borrow() {
-            Some(client) => catch_unwind(AssertUnwindSafe(|| work(client))).unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::Panic, "a defect in longwire: a panic was caught"))
-            }),
+            Some(client) => guarded(|| work(client)),
             None => Err(Error::new(ErrorKind::Closed, "the connection is closed")),
         }
     }
@@ -190,7 +193,7 @@ impl Link {
     fn budget(&self) -> usize {
         match self.host.waking {
             Waking::Function(_) if !self.connected.get() => 1,
-            _ => BUDGET,
+            _ => self.budget,
         }
     }
 
@@ -397,9 +400,21 @@ impl NativeClient {
     pub(crate) fn new(link: Rc<Link>) -> Self {
         NativeClient { link }
     }
+
+    pub(crate) fn link(&self) -> &Rc<Link> {
+        &self.link
+    }
 }
 
-fn failed<T>(result: longwire::Result<T>) -> Option<Failure> {
+/// Runs `work`. No panic passes on to the engine; the core ends a client in
+/// which one happened.
+pub(crate) fn guarded<R>(work: impl FnOnce() -> longwire::Result<R>) -> longwire::Result<R> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Panic, "a defect in longwire: a panic was caught"))
+    })
+}
+
+pub(crate) fn failed<T>(result: longwire::Result<T>) -> Option<Failure> {
     result.err().map(|error| Failure::new(&error))
 }
 

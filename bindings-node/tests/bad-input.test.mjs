@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { X509Certificate, createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { Client, LongwireError, connect, errorCodes } from 'longwire';
 import { startServer } from './support/server.mjs';
 import { message, within } from './support/wait.mjs';
@@ -116,6 +118,20 @@ test('arguments that are not what the methods take', async () => {
   await ws.close();
 });
 
+test('what must not be sent is refused, up to the byte', async () => {
+  const ws = await connect(`${server.ws}/echo`, { maxMessageSize: 1000 });
+  assert.ok((await within(ws.ping(Buffer.alloc(125)), 'pong')) > 0);
+  assert.throws(() => ws.ping(Buffer.alloc(126)), /at most 125 bytes, got 126/);
+  ws.send('x'.repeat(1000));
+  assert.equal((await message(ws)).length, 1000);
+  for (const data of ['x'.repeat(1001), 'é'.repeat(501), Buffer.alloc(1001)])
+    assert.throws(() => ws.send(data), { code: 'LW_ETOOBIG' });
+  assert.throws(() => ws.close(3000, 'é'.repeat(62)), { code: 'LW_EINVAL' });
+  assert.equal((await ws.close(3000, 'é'.repeat(61) + 'x')).code, 3000);
+  for (const code of [1001, 1003, 1007, 1014, 4999])
+    assert.equal((await (await connect(`${server.ws}/echo`)).close(code)).code, code);
+});
+
 test('a port that refuses', async () => {
   const listener = createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
@@ -172,6 +188,47 @@ test('a CA file that is not there, and one that is none', async () => {
   assert.match(missing.message, /\/no\/such\/file\.pem/);
   assert.ok(missing instanceof LongwireError);
   assert.ok((await fails(`${server.wss}/echo`, { tls: { ca: 'none' } })) instanceof LongwireError);
+});
+
+test('a server that demands a client certificate', async () => {
+  const url = `${server.wss_client_cert}/echo`;
+  const file = (name) => new URL(name, pathToFileURL(server.ca_file));
+  const tls = { caFile: server.ca_file };
+  const as = (name) => ({ ...tls, clientCert: file(`${name}.pem`), clientKey: file(`${name}.key`) });
+  const ws = await connect(url, { tls: as('client') });
+  ws.send('known');
+  assert.equal(await message(ws), 'known');
+  await ws.close();
+  for (const [options, says] of [
+    [tls, /CertificateRequired: it expects a client certificate/],
+    [as('expired'), /CertificateExpired/],
+    [as('foreign'), /UnknownCA/],
+  ]) {
+    const error = await fails(url, { tls: options });
+    assert.equal(error.code, 'LW_ETLS', error.message);
+    assert.match(error.message, says);
+  }
+  const { clientCert } = as('client');
+  const half = await fails(url, { tls: { ...tls, clientCert } });
+  assert.equal(half.code, 'LW_EINVAL');
+  assert.match(half.message, /expected client_key beside client_cert/);
+});
+
+test('a key that is pinned, and one that is not', async () => {
+  const tls = { caFile: server.ca_file };
+  const other = `sha256//${Buffer.alloc(32).toString('base64')}`;
+  const error = await fails(`${server.wss}/echo`, { tls: { ...tls, pinnedKeys: [other] } });
+  assert.equal(error.code, 'LW_ECERT', error.message);
+  const { publicKey } = new X509Certificate(
+    readFileSync(new URL('leaf.pem', pathToFileURL(server.ca_file))),
+  );
+  const digest = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' }));
+  const pin = `sha256//${digest.digest('base64')}`;
+  assert.ok(error.message.endsWith(pin), error.message);
+  const ws = await connect(`${server.wss}/echo`, { tls: { ...tls, pinnedKeys: [other, pin] } });
+  await ws.close();
+  const malformed = await fails(`${server.wss}/echo`, { tls: { pinnedKeys: 'sha256//x' } });
+  assert.equal(malformed.code, 'LW_EINVAL');
 });
 
 test('a message over the limit, and bytes that are no WebSocket', async () => {

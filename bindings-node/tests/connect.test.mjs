@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { Client, LongwireError, connect } from 'longwire';
@@ -261,6 +264,68 @@ test('headers, subprotocol and origin go out, and the answer is there', async ()
   const chosen = await connect(`${server.ws}/subprotocol`, { subprotocols: ['b', 'a'] });
   assert.equal(chosen.subprotocol, 'b');
   await chosen.close();
+});
+
+test('compression is offered as it was told', async () => {
+  for (const [compression, offer] of [
+    [undefined, 'permessage-deflate; client_no_context_takeover; client_max_window_bits'],
+    [true, 'permessage-deflate; client_no_context_takeover; client_max_window_bits'],
+    [false, undefined],
+    [
+      {
+        clientNoContextTakeover: false,
+        serverNoContextTakeover: true,
+        clientMaxWindowBits: 10,
+        serverMaxWindowBits: 11,
+      },
+      'permessage-deflate; server_no_context_takeover; server_max_window_bits=11; ' +
+        'client_max_window_bits=10',
+    ],
+  ]) {
+    const ws = await connect(`${server.ws}/headers`, { compression });
+    const seen = JSON.parse(await message(ws));
+    assert.equal(seen['sec-websocket-extensions'], offer);
+    await ws.close();
+  }
+});
+
+test('a message is sent as it is', async () => {
+  // A peer that agrees to compression and notes the first byte of each frame.
+  const firsts = [];
+  const peer = createServer().listen(0, '127.0.0.1');
+  peer.on('upgrade', (request, socket) => {
+    const key = request.headers['sec-websocket-key'];
+    const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
+    socket.write(
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+        'Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n' +
+        `Sec-WebSocket-Accept: ${accept.digest('base64')}\r\n\r\n`,
+    );
+    let rest = Buffer.alloc(0);
+    socket.on('data', (data) => {
+      rest = Buffer.concat([rest, data]);
+      while (rest.length >= 4) {
+        const length = rest[1] & 127;
+        const size = length === 126 ? 8 + rest.readUInt16BE(2) : 6 + length;
+        if (rest.length < size) return;
+        firsts.push(rest[0]);
+        rest = rest.subarray(size);
+      }
+      // The last one is the close frame.
+      if (firsts.at(-1) === 0x88) socket.end(Buffer.from([0x88, 0]));
+    });
+  });
+  await once(peer, 'listening');
+  const ws = await connect(`ws://127.0.0.1:${peer.address().port}/`);
+  const [text, binary] = ['x'.repeat(2000), Buffer.alloc(2000)];
+  ws.send(text);
+  ws.send(text, { compress: false });
+  ws.send(binary, { compress: true });
+  ws.send(binary, { compress: false });
+  ws.send('short', {});
+  await within(ws.close(), 'close');
+  peer.close();
+  assert.deepEqual(firsts, [0xc1, 0x81, 0xc2, 0x82, 0x81, 0x88]);
 });
 
 test('the peer’s code and reason are reported as they came', async () => {

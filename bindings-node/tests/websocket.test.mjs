@@ -199,6 +199,19 @@ test('what is neither text nor bytes is sent as its string', async () => {
   ws.close();
 });
 
+test('a message over the limit ends the connection with an error, not silently', async () => {
+  const ws = await open('/echo', [], { maxMessageSize: 1000 });
+  const events = record(ws);
+  ws.send('x'.repeat(1001));
+  assert.equal(ws.readyState, WebSocket.CLOSING);
+  assert.equal(ws.bufferedAmount, 1001);
+  const [error, close] = await events;
+  assert.equal(error.type, 'error');
+  assert.equal(error.error.code, 'LW_ETOOBIG', error.message);
+  assert.match(error.message, /at most 1000 bytes, got 1001/);
+  assert.equal(close.type, 'close');
+});
+
 test('bufferedAmount counts what was sent in this turn, and all that is sent too late', async () => {
   const ws = await open();
   assert.equal(ws.bufferedAmount, 0);

@@ -5,13 +5,16 @@ use std::time::Duration;
 use longwire::{Client, ErrorKind, State};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
+use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::awaitable::{Accepted, Recv, Send};
+use crate::awaitable::{Accepted, Job, Recv, Send};
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error;
+use crate::fragments::{Fragments, Step};
 use crate::message::{Decode, Outgoing};
+use crate::reception::Want;
 
 /// The native half of `longwire.Connection`.
 #[pyclass(subclass, frozen, module = "longwire._longwire")]
@@ -23,6 +26,10 @@ impl AsyncConnection {
     fn client(&self) -> &Client {
         &self.driver.get().client
     }
+
+    fn step(&self, py: Python<'_>, step: Step) -> Send {
+        Send::new(self.driver.clone_ref(py), Job::Step(step))
+    }
 }
 
 #[pymethods]
@@ -30,9 +37,8 @@ impl AsyncConnection {
     #[new]
     fn new(py: Python<'_>, config: &Config, event_loop: Py<PyAny>) -> PyResult<AsyncConnection> {
         let config = config.inner.clone();
-        let receive_buffer = config.receive_buffer;
-        let driver = Client::start_hosted(config)
-            .and_then(|client| Driver::new(client, event_loop, receive_buffer))
+        let driver = Client::start_hosted(config.clone())
+            .and_then(|client| Driver::new(client, event_loop, &config))
             .map_err(|failure| error::raise(py, &failure))?;
         Ok(AsyncConnection { driver: Py::new(py, driver)? })
     }
@@ -43,7 +49,12 @@ impl AsyncConnection {
     /// Cancelling it loses nothing: the message goes to the next recv.
     #[pyo3(signature = (decode = None))]
     fn recv(slf: &Bound<'_, Self>, decode: Option<bool>) -> Recv {
-        Recv::new(slf.clone().unbind(), decode.into(), false)
+        Recv::new(slf.clone().unbind(), Want::Message(decode.into()), false)
+    }
+
+    /// The next piece of a message, for recv_streaming.
+    fn _recv_piece(slf: &Bound<'_, Self>, decode: Option<bool>, message: Option<u64>) -> Recv {
+        Recv::new(slf.clone().unbind(), Want::Piece(decode.into(), message), false)
     }
 
     fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -51,7 +62,7 @@ impl AsyncConnection {
     }
 
     fn __anext__(slf: &Bound<'_, Self>) -> Recv {
-        Recv::new(slf.clone().unbind(), Decode::AsSent, true)
+        Recv::new(slf.clone().unbind(), Want::Message(Decode::AsSent), true)
     }
 
     /// Send a message, str as text and bytes-like as binary, unless text says
@@ -60,6 +71,12 @@ impl AsyncConnection {
     ///
     /// The message is taken by the call itself; awaiting the result waits, if
     /// the send buffer is full, until there is room.
+    ///
+    /// An iterable or asynchronous iterable of str, or of bytes-like objects,
+    /// is one message: each item is sent as a fragment, while the result is
+    /// awaited. Other sends meanwhile wait behind it. Without items nothing is
+    /// sent. If it fails or is cancelled in between, the message has no end,
+    /// and the connection is given up with code 1011.
     #[pyo3(signature = (message, text = None, *, compress = true))]
     fn send<'py>(
         slf: &Bound<'py, Self>,
@@ -68,13 +85,46 @@ impl AsyncConnection {
         compress: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let outgoing = Outgoing::new(message, text, compress)?;
+        let Some(outgoing) = Outgoing::new(message, text, compress)? else {
+            let arguments = (message, text, compress);
+            return slf.call_method1(intern!(py, "_send_iterable"), arguments);
+        };
         let driver = slf.get().driver.bind(py);
         let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
         if !overtakes && Driver::try_send(driver, &outgoing)? {
             return Accepted::get(py).cloned();
         }
-        Ok(Bound::new(py, Send::new(driver.clone().unbind(), outgoing))?.into_any())
+        Ok(Bound::new(py, Send::new(driver.clone().unbind(), Job::Message(outgoing)))?.into_any())
+    }
+
+    /// Begins a message in fragments, with what the first one tells.
+    fn _begin(
+        &self,
+        first: &Bound<'_, PyAny>,
+        text: Option<bool>,
+        compress: bool,
+    ) -> PyResult<Send> {
+        let outgoing = Outgoing::only("a fragment", first, text, compress)?;
+        Ok(self.step(first.py(), Step::Begin(outgoing)))
+    }
+
+    fn _write(
+        &self,
+        fragments: &Bound<'_, Fragments>,
+        fragment: &Bound<'_, PyAny>,
+    ) -> PyResult<Send> {
+        let outgoing = fragments.get().outgoing(fragment)?;
+        Ok(self.step(fragments.py(), Step::Write(fragments.clone().unbind(), outgoing)))
+    }
+
+    fn _finish(&self, fragments: &Bound<'_, Fragments>) -> Send {
+        self.step(fragments.py(), Step::Finish(fragments.clone().unbind()))
+    }
+
+    /// Lets go of a message in fragments, which others may have waited for.
+    fn _abandon(&self, fragments: &Bound<'_, Fragments>) -> PyResult<()> {
+        fragments.get().abandon(fragments.py());
+        Driver::wake_senders_soon(self.driver.bind(fragments.py()))
     }
 
     /// Send a message now, without waiting, or raise SendBufferFull. For
@@ -87,7 +137,7 @@ impl AsyncConnection {
         compress: bool,
     ) -> PyResult<()> {
         let py = message.py();
-        let outgoing = Outgoing::new(message, text, compress)?;
+        let outgoing = Outgoing::only("message", message, text, compress)?;
         let driver = self.driver.bind(py);
         let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
         if !overtakes && Driver::try_send(driver, &outgoing)? {

@@ -25,7 +25,9 @@ use pyo3::{PyTraverseError, intern};
 use crate::asyncio::AsyncConnection;
 use crate::driver::Driver;
 use crate::error;
-use crate::message::{Decode, Outgoing};
+use crate::fragments::Step;
+use crate::message::Outgoing;
+use crate::reception::Want;
 use crate::waiter::Waiter;
 
 const REUSED: &str = "cannot await the same recv() or send() twice";
@@ -96,19 +98,19 @@ impl Accepted {
     fn close(&self) {}
 }
 
-/// One message that somebody waits for.
+/// One message, or piece of one, that somebody waits for.
 #[pyclass(module = "longwire._longwire")]
 pub(crate) struct Recv {
     connection: Py<AsyncConnection>,
-    decode: Decode,
+    want: Want,
     iterating: bool,
     waiting: Option<Py<Waiter>>,
     over: bool,
 }
 
 impl Recv {
-    pub(crate) fn new(connection: Py<AsyncConnection>, decode: Decode, iterating: bool) -> Recv {
-        Recv { connection, decode, iterating, waiting: None, over: false }
+    pub(crate) fn new(connection: Py<AsyncConnection>, want: Want, iterating: bool) -> Recv {
+        Recv { connection, want, iterating, waiting: None, over: false }
     }
 
     fn driver<'py>(&self, py: Python<'py>) -> Bound<'py, Driver> {
@@ -158,10 +160,12 @@ impl Recv {
                 "cannot call recv while another task is already running recv",
             ));
         }
-        if let Some(message) = Driver::take(&driver)? {
-            self.over = true;
-            let message = self.decode.apply(py, message)?;
-            return Err(PyStopIteration::new_err((message,)));
+        match Driver::take(&driver, self.want) {
+            Ok(None) => {}
+            outcome => {
+                self.over = true;
+                return Err(outcome.map_or_else(|e| e, |taken| PyStopIteration::new_err((taken,))));
+            }
         }
         if driver.get().is_finished(py) {
             self.over = true;
@@ -207,13 +211,37 @@ impl Drop for Recv {
     }
 }
 
-/// A send that found no room. Its message is taken in the step in which it
-/// returns, so that a cancelled one has sent nothing.
+/// A send that found no room, or a step of a message in fragments. It is taken in the step in
+/// which it returns, so that a cancelled one has sent nothing.
 #[pyclass(frozen, module = "longwire._longwire")]
 pub(crate) struct Send {
     driver: Py<Driver>,
-    outgoing: Outgoing,
+    job: Job,
     state: Mutex<SendState>,
+}
+
+pub(crate) enum Job {
+    Message(Outgoing),
+    Step(Step),
+}
+
+impl Job {
+    /// Whether everything that waits waits for the end of the message that
+    /// this belongs to.
+    fn precedes(&self) -> bool {
+        matches!(self, Job::Step(Step::Write(..) | Step::Finish(_)))
+    }
+
+    /// Its result; `None` if it has to be tried again.
+    fn attempt(&self, driver: &Bound<'_, Driver>) -> PyResult<Option<Py<PyAny>>> {
+        match self {
+            Job::Message(outgoing) => {
+                let sent = Driver::try_send(driver, outgoing)?;
+                Ok(sent.then(|| driver.py().None()))
+            }
+            Job::Step(step) => Driver::try_step(driver, step),
+        }
+    }
 }
 
 enum SendState {
@@ -225,9 +253,9 @@ enum SendState {
 }
 
 impl Send {
-    pub(crate) fn new(driver: Py<Driver>, outgoing: Outgoing) -> Send {
+    pub(crate) fn new(driver: Py<Driver>, job: Job) -> Send {
         driver.get().unsent.fetch_add(1, Ordering::Relaxed);
-        Send { driver, outgoing, state: Mutex::new(SendState::Fresh) }
+        Send { driver, job, state: Mutex::new(SendState::Fresh) }
     }
 
     /// Later sends need not stay behind this one any more.
@@ -264,32 +292,34 @@ impl Send {
         slf
     }
 
-    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<Waiter>>> {
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<Waiter>> {
         let py = slf.py();
         let this = slf.get();
         let driver = this.driver.bind(py);
         match this.replace(py, SendState::Over) {
             SendState::Over => return Err(PyRuntimeError::new_err(REUSED)),
-            SendState::Fresh => driver.get().add_sender(slf),
+            SendState::Fresh => driver.get().add_sender(slf, this.job.precedes()),
             SendState::Waiting(_) => {}
         }
         if driver.get().is_first_sender(slf) {
-            let outcome = Driver::try_send(driver, &this.outgoing);
-            if !matches!(outcome, Ok(false)) {
+            let outcome = this.job.attempt(driver);
+            if !matches!(outcome, Ok(None)) {
                 driver.get().forget_sender(slf);
                 this.leave();
-                return outcome.map(|_| None);
+                return Err(
+                    outcome.map_or_else(|e| e, |result| PyStopIteration::new_err((result,)))
+                );
             }
         }
         let waiter = Waiter::new(py, &driver.get().event_loop)?;
         this.replace(py, SendState::Waiting(waiter.clone_ref(py)));
         Driver::schedule_retry(driver)?;
-        Ok(Some(waiter))
+        Ok(waiter)
     }
 
     fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<Waiter>> {
         only_none(value)?;
-        Self::__next__(slf)?.ok_or_else(|| PyStopIteration::new_err(()))
+        Self::__next__(slf)
     }
 
     #[pyo3(signature = (kind, value = None, _traceback = None))]

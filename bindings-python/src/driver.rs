@@ -21,8 +21,10 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::awaitable::Send;
-use crate::inbox::Inbox;
-use crate::message::{self, Outgoing};
+use crate::fragments::Step;
+use crate::inbox::{Entry, Inbox, Popped};
+use crate::message::Outgoing;
+use crate::reception::{self, Source, Want};
 use crate::waiter::Waiter;
 use crate::{error, event};
 
@@ -36,6 +38,8 @@ pub(crate) struct Driver {
     pub(crate) event_loop: Py<PyAny>,
     thread: libc::pthread_t,
     fd: RawFd,
+    /// Whether another connection follows one that is lost.
+    persistent: bool,
     delivering: AtomicBool,
     /// Sends that found no room and are not over, awaited or not: nothing may
     /// overtake them.
@@ -65,7 +69,7 @@ impl Driver {
     pub(crate) fn new(
         client: Client,
         event_loop: Py<PyAny>,
-        receive_buffer: usize,
+        config: &longwire::Config,
     ) -> Result<Driver, longwire::Error> {
         let fd = client.poll_fd()?;
         Ok(Driver {
@@ -74,10 +78,11 @@ impl Driver {
             // SAFETY: always succeeds.
             thread: unsafe { libc::pthread_self() },
             fd,
+            persistent: config.reconnect.is_some(),
             delivering: AtomicBool::new(false),
             unsent: AtomicUsize::new(0),
             state: Mutex::new(State {
-                inbox: Inbox::new(receive_buffer),
+                inbox: Inbox::new(config),
                 owner: None,
                 watching: false,
                 receiver: None,
@@ -171,16 +176,29 @@ impl Driver {
         event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (unwatch,)).map(drop)
     }
 
-    /// Takes the oldest message, and goes on reading when there is room again.
-    pub(crate) fn take(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        let mut state = slf.get().lock(slf.py());
-        let message = state.inbox.pop();
-        let resume = !state.watching && !state.finished && state.inbox.has_room();
+    /// Takes what is wanted, if it is there, and goes on reading when there is room again.
+    pub(crate) fn take(slf: &Bound<'_, Self>, want: Want) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let mut state = slf.get().lock(py);
+        let mut popped = Popped::Other;
+        if let Want::Message(_) = want {
+            popped = state.inbox.pop();
+        }
+        let mut resume = state.may_resume();
         drop(state);
+        let taken = match popped {
+            Popped::Nothing => Ok(None),
+            Popped::Message(message) => want.whole(py, message, 0).map(Some),
+            Popped::Other => {
+                let taken = reception::take(py, slf.get(), want);
+                resume = slf.get().lock(py).may_resume();
+                taken
+            }
+        };
         if resume {
             Self::watch(slf)?;
         }
-        Ok(message)
+        taken
     }
 
     /// Whether a task waits for the next message. One that was cancelled does
@@ -228,19 +246,39 @@ impl Driver {
                 }
                 Ok(true)
             }
-            Err(failure) if this.may_wait(py, failure.kind()) => Ok(false),
-            Err(failure) => Err(this.raise(py, &failure)),
+            Err(failure) => this.wait_or_raise(py, &failure).map(|()| false),
         }
     }
 
-    /// Whether a send that failed like this is worth waiting for.
-    fn may_wait(&self, py: Python<'_>, kind: ErrorKind) -> bool {
-        let state = self.lock(py);
-        match kind {
-            ErrorKind::Full => !self.is_delivering(),
+    /// Takes a step of a message in fragments. `Ok(None)`: as for [`Driver::try_send`], or
+    /// until another such message is over.
+    pub(crate) fn try_step(slf: &Bound<'_, Self>, step: &Step) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let this = slf.get();
+        match step.run(py, &this.client)? {
+            Ok(result) => Ok(Some(result)),
+            Err(failure) => this.wait_or_raise(py, &failure).map(|()| None),
+        }
+    }
+
+    /// Raises, unless a send that failed like this is worth waiting for.
+    fn wait_or_raise(&self, py: Python<'_>, failure: &longwire::Error) -> PyResult<()> {
+        let ending = match failure.kind() {
+            ErrorKind::Closed => true,
             // The end is on its way, and with it the reason.
-            ErrorKind::Closed => !self.is_delivering() && state.watching && !state.finished,
+            ErrorKind::Lost => !self.persistent,
             _ => false,
+        };
+        let state = self.lock(py);
+        let worth = match failure.kind() {
+            ErrorKind::Full | ErrorKind::Busy => true,
+            _ => ending && state.watching && !state.finished,
+        };
+        drop(state);
+        match worth && !self.is_delivering() {
+            true => Ok(()),
+            false if ending => Err(self.raise_closed(py)),
+            false => Err(self.raise(py, failure)),
         }
     }
 
@@ -267,9 +305,15 @@ impl Driver {
         self.unsent.load(Ordering::Relaxed) > 0
     }
 
-    /// Puts a send that waits for room behind the others.
-    pub(crate) fn add_sender(&self, sender: &Bound<'_, Send>) {
-        self.lock(sender.py()).senders.push_back(sender.clone().unbind());
+    /// Puts a send behind the others that wait, or before them if they wait for its end.
+    pub(crate) fn add_sender(&self, sender: &Bound<'_, Send>, precedes: bool) {
+        let mut state = self.lock(sender.py());
+        let sender = sender.clone().unbind();
+        if precedes {
+            state.senders.push_front(sender);
+        } else {
+            state.senders.push_back(sender);
+        }
     }
 
     pub(crate) fn is_first_sender(&self, sender: &Bound<'_, Send>) -> bool {
@@ -334,7 +378,12 @@ impl Driver {
         let was_delivering = self.delivering.swap(true, Ordering::Relaxed);
         let driven = self.client.drive(budget, &mut |event| {
             let delivered = match &event {
-                Event::Message(message) => self.keep(py, message),
+                Event::Message(message) => {
+                    self.keep(py, event::entry(py, message), message.as_bytes().len())
+                }
+                Event::Chunk(chunk) => {
+                    self.keep(py, event::chunk_entry(py, chunk), chunk.payload.len())
+                }
                 other => self.tell(py, other),
             };
             if outcome.is_ok() {
@@ -345,22 +394,43 @@ impl Driver {
         (driven, outcome)
     }
 
-    fn keep(&self, py: Python<'_>, message: &longwire::Message<'_>) -> PyResult<()> {
-        if self.lock(py).closing {
-            return Ok(());
+    fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {
+        let entry = entry?;
+        let mut state = self.lock(py);
+        if !state.closing {
+            state.inbox.push(entry, len);
         }
-        let object = message::to_python(py, message)?;
-        self.lock(py).inbox.push(object, message.as_bytes().len());
         Ok(())
     }
 
     fn tell(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<()> {
         match event {
-            Event::Drain => self.lock(py).drained = true,
+            // A new connection has room for a message in fragments.
+            Event::Drain | Event::Open(_) => self.lock(py).drained = true,
             Event::Closed(_) => self.lock(py).finished = true,
             _ => {}
         }
-        self.owner(py).map_or(Ok(()), |owner| event::deliver(&owner, event))
+        let Some(owner) = self.owner(py) else { return Ok(()) };
+        let delivered = event::deliver(&owner, event);
+        let ended = matches!(event, Event::Down(_) | Event::Closed(_));
+        if ended && self.lock(py).inbox.is_unfinished() {
+            // Not kept if the user closes, who wants no rest then.
+            return delivered.and(self.keep(py, event::cut_entry(&owner, event), 0));
+        }
+        delivered
+    }
+}
+
+impl Source for Driver {
+    fn inbox<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Inbox) -> T) -> T {
+        work(&mut self.lock(py).inbox)
+    }
+}
+
+impl State {
+    /// Whether to watch the descriptor again after the inbox was full.
+    fn may_resume(&self) -> bool {
+        !self.watching && !self.finished && self.inbox.has_room()
     }
 }
 
@@ -427,8 +497,8 @@ impl Driver {
         for sender in &state.senders {
             visit.call(sender)?;
         }
-        for message in state.inbox.iter() {
-            visit.call(message)?;
+        for object in state.inbox.objects() {
+            visit.call(object)?;
         }
         Ok(())
     }

@@ -1,13 +1,42 @@
-//! Events other than messages, as calls of the connection's handlers.
+//! Events: messages as entries of the inbox, all others as calls of the
+//! connection's handlers.
 //!
-//! They are rare, so the connection handles them in Python.
+//! The latter are rare, so the connection handles them in Python.
 
-use longwire::Event;
+use longwire::{Chunk, Event, Message, MessageKind};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error;
+use crate::inbox::Entry;
+use crate::message;
+
+/// A message for the inbox.
+pub(crate) fn entry(py: Python<'_>, message: &Message<'_>) -> PyResult<Entry> {
+    message::to_python(py, message.kind(), message.as_bytes()).map(Entry::Message)
+}
+
+/// A part of a message for the inbox; one that is all of its message becomes a
+/// message.
+pub(crate) fn chunk_entry(py: Python<'_>, chunk: &Chunk<'_>) -> PyResult<Entry> {
+    if chunk.first && chunk.last {
+        return message::to_python(py, chunk.kind, chunk.payload).map(Entry::Message);
+    }
+    let bytes = PyBytes::new(py, chunk.payload).unbind();
+    Ok(Entry::Piece { bytes, text: chunk.kind == MessageKind::Text, last: chunk.last })
+}
+
+/// For the inbox, when `event` ended a connection in the middle of a message.
+pub(crate) fn cut_entry(connection: &Bound<'_, PyAny>, event: &Event<'_>) -> PyResult<Entry> {
+    let py = connection.py();
+    let cause = match event {
+        Event::Down(down) => error::exception(py, &down.error)?,
+        _ => py.None().into_bound(py),
+    };
+    let exception = connection.call_method1(intern!(py, "_cut_exception"), (cause,))?;
+    Ok(Entry::Cut(exception.unbind()))
+}
 
 /// Tells `connection` of `event`; without effect for messages.
 pub(crate) fn deliver(connection: &Bound<'_, PyAny>, event: &Event<'_>) -> PyResult<()> {

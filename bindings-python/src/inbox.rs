@@ -1,4 +1,4 @@
-//! Messages that were decoded and wait to be fetched.
+//! Messages that were decoded and wait to be fetched, whole or in pieces.
 //!
 //! Bounded in bytes by two marks: at the high one the descriptor is not
 //! watched any more, at the low one it is again. The core bounds what piles up
@@ -7,6 +7,9 @@
 use std::collections::VecDeque;
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::reception::Partial;
 
 /// The most that is decoded ahead of the reader, unless one message is larger.
 const HIGH: usize = 1 << 20;
@@ -17,42 +20,91 @@ const OVERHEAD: usize = 96;
 /// The most events of one drive, so that a flood leaves the loop its turns.
 const BUDGET: usize = 256;
 
+/// What came.
+pub(crate) enum Entry {
+    /// A whole message.
+    Message(Py<PyAny>),
+    /// A part of one, as it came; text may be cut inside a character.
+    Piece { bytes: Py<PyBytes>, text: bool, last: bool },
+    /// The message before has no end: the exception that says so.
+    Cut(Py<PyAny>),
+}
+
+/// What [`Inbox::pop`] found.
+pub(crate) enum Popped {
+    Nothing,
+    Message(Py<PyAny>),
+    /// Something that [`crate::reception::take`] is for.
+    Other,
+}
+
 pub(crate) struct Inbox {
-    messages: VecDeque<(Py<PyAny>, usize)>,
+    entries: VecDeque<(Entry, usize)>,
     bytes: usize,
     high: usize,
-    /// The largest message since the last [`Inbox::budget`].
+    /// The largest entry since the last [`Inbox::budget`].
     largest: usize,
+    /// The latest message lacks its last piece.
+    unfinished: bool,
+    /// The message of which pieces were taken, but not the last one, or not all of them given away.
+    pub(crate) partial: Option<Box<Partial>>,
+    /// Counts the messages that were given away piece by piece.
+    pub(crate) streamed: u64,
+    /// The largest message that is put together.
+    pub(crate) max_message_size: usize,
 }
 
 impl Inbox {
-    pub(crate) fn new(receive_buffer: usize) -> Inbox {
+    pub(crate) fn new(config: &longwire::Config) -> Inbox {
         Inbox {
-            messages: VecDeque::new(),
+            entries: VecDeque::new(),
             bytes: 0,
-            high: receive_buffer.min(HIGH),
+            high: config.receive_buffer.min(HIGH),
             largest: OVERHEAD,
+            unfinished: false,
+            partial: None,
+            streamed: 0,
+            max_message_size: config.max_message_size,
         }
     }
 
-    pub(crate) fn push(&mut self, message: Py<PyAny>, len: usize) {
+    pub(crate) fn push(&mut self, entry: Entry, len: usize) {
+        self.unfinished = matches!(entry, Entry::Piece { last: false, .. });
         let cost = len + OVERHEAD;
         self.bytes += cost;
         self.largest = self.largest.max(cost);
-        self.messages.push_back((message, cost));
+        self.entries.push_back((entry, cost));
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Py<PyAny>> {
-        let (message, cost) = self.messages.pop_front()?;
-        self.bytes -= cost;
-        if self.messages.is_empty() && self.messages.capacity() > 4 * BUDGET {
-            self.messages = VecDeque::new();
+    /// Takes a whole message, if that comes next.
+    pub(crate) fn pop(&mut self) -> Popped {
+        match self.entries.front() {
+            None if self.partial.is_none() => Popped::Nothing,
+            Some((Entry::Message(_), _)) => match self.pop_entry() {
+                Some(Entry::Message(message)) => Popped::Message(message),
+                _ => Popped::Nothing,
+            },
+            _ => Popped::Other,
         }
-        Some(message)
+    }
+
+    /// Takes what comes next.
+    pub(crate) fn pop_entry(&mut self) -> Option<Entry> {
+        let (entry, cost) = self.entries.pop_front()?;
+        self.bytes -= cost;
+        if self.entries.is_empty() && self.entries.capacity() > 4 * BUDGET {
+            self.entries = VecDeque::new();
+        }
+        Some(entry)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.entries.is_empty()
+    }
+
+    /// Whether the latest message lacks its last piece.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// Whether no more should be decoded for now.
@@ -73,12 +125,16 @@ impl Inbox {
         room.clamp(1, BUDGET)
     }
 
-    pub(crate) fn clear(&mut self) -> VecDeque<(Py<PyAny>, usize)> {
+    pub(crate) fn clear(&mut self) -> VecDeque<(Entry, usize)> {
         self.bytes = 0;
-        std::mem::take(&mut self.messages)
+        std::mem::take(&mut self.entries)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        self.messages.iter().map(|(message, _)| message)
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.entries.iter().filter_map(|(entry, _)| match entry {
+            Entry::Message(object) | Entry::Cut(object) => Some(object),
+            // Bytes refer to nothing.
+            Entry::Piece { .. } => None,
+        })
     }
 }

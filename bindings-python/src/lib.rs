@@ -16,8 +16,10 @@ mod config;
 mod driver;
 mod error;
 mod event;
+mod fragments;
 mod inbox;
 mod message;
+mod reception;
 mod shutdown;
 mod sync;
 mod waiter;
@@ -33,6 +35,8 @@ mod native {
     use crate::asyncio::AsyncConnection;
     #[pymodule_export]
     use crate::config::Config;
+    #[pymodule_export]
+    use crate::fragments::Fragments;
     #[pymodule_export]
     use crate::shutdown::shutdown;
     #[pymodule_export]

@@ -1,6 +1,6 @@
 //! Payloads as `str` and `bytes`, both ways, with one copy or none.
 
-use longwire::{Client, Error, Message, MessageKind, SendOptions, Sent};
+use longwire::{Client, Error, MessageKind, SendOptions, Sent};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -10,15 +10,14 @@ use pyo3::types::{PyBytes, PyString};
 /// threads run.
 const DETACH: usize = 64 << 10;
 
-/// A received message: `str` for text, `bytes` for binary.
-pub(crate) fn to_python(py: Python<'_>, message: &Message<'_>) -> PyResult<Py<PyAny>> {
-    let bytes = message.as_bytes();
+/// Received bytes: `str` for text, `bytes` for binary.
+pub(crate) fn to_python(py: Python<'_>, kind: MessageKind, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     let start = bytes.as_ptr().cast();
     let len = bytes.len().cast_signed();
     // SAFETY: `start` and `len` describe a live slice, which both functions
     // copy; each returns a new reference, or null with an exception set.
     unsafe {
-        let object = match message.kind() {
+        let object = match kind {
             MessageKind::Text => ffi::PyUnicode_FromStringAndSize(start, len),
             MessageKind::Binary => ffi::PyBytes_FromStringAndSize(start, len),
         };
@@ -76,18 +75,21 @@ enum Payload {
 }
 
 impl Outgoing {
+    /// `None` if `message` is neither `str` nor bytes-like.
     pub(crate) fn new(
         message: &Bound<'_, PyAny>,
         text: Option<bool>,
         compress: bool,
-    ) -> PyResult<Outgoing> {
+    ) -> PyResult<Option<Outgoing>> {
         let py = message.py();
         let (object, default) = if let Ok(string) = message.cast::<PyString>() {
             (Payload::Str(string.clone().unbind()), MessageKind::Text)
         } else if let Ok(bytes) = message.cast::<PyBytes>() {
             (Payload::Bytes(bytes.clone().unbind()), MessageKind::Binary)
+        } else if let Some(bytes) = copy_buffer(message)? {
+            (Payload::Bytes(bytes.unbind()), MessageKind::Binary)
         } else {
-            (Payload::Bytes(copy_buffer(message)?.unbind()), MessageKind::Binary)
+            return Ok(None);
         };
         if let Payload::Str(string) = &object {
             // Lone surrogates fail here, where the caller is.
@@ -100,7 +102,34 @@ impl Outgoing {
         };
         let mut options = SendOptions::default();
         options.compress = compress;
-        Ok(Outgoing { kind, object, options })
+        Ok(Some(Outgoing { kind, object, options }))
+    }
+
+    /// The same for where nothing else is allowed; `what` names it.
+    pub(crate) fn only(
+        what: &str,
+        message: &Bound<'_, PyAny>,
+        text: Option<bool>,
+        compress: bool,
+    ) -> PyResult<Outgoing> {
+        let Some(outgoing) = Outgoing::new(message, text, compress)? else {
+            let name = message.get_type().name()?;
+            let text = format!("{what} must be str or bytes-like, not {name}");
+            return Err(PyTypeError::new_err(text));
+        };
+        Ok(outgoing)
+    }
+
+    pub(crate) fn is_str(&self) -> bool {
+        matches!(self.object, Payload::Str(_))
+    }
+
+    pub(crate) fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    pub(crate) fn options(&self) -> SendOptions {
+        self.options
     }
 
     fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
@@ -129,25 +158,30 @@ impl Outgoing {
         client: &Client,
         options: SendOptions,
     ) -> Result<Sent, Error> {
-        let (kind, bytes) = (self.kind, self.bytes(py));
-        if bytes.len() < DETACH {
-            client.send_with(kind, bytes, options)
-        } else {
-            py.detach(|| client.send_with(kind, bytes, options))
-        }
+        self.hand_over(py, |bytes| client.send_with(self.kind, bytes, options))
+    }
+
+    /// Has `taker` take the bytes, while other threads run if they are many.
+    pub(crate) fn hand_over<T: Send>(
+        &self,
+        py: Python<'_>,
+        taker: impl FnOnce(&[u8]) -> T + Send,
+    ) -> T {
+        let bytes = self.bytes(py);
+        if bytes.len() < DETACH { taker(bytes) } else { py.detach(|| taker(bytes)) }
     }
 }
 
-/// The contents of a `bytearray`, a `memoryview` and the like, as they are now.
-fn copy_buffer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+/// The contents of a `bytearray`, a `memoryview` and the like, as they are now;
+/// `None` for anything else.
+fn copy_buffer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
     // SAFETY: `object` is a live object and the interpreter is attached.
     if unsafe { ffi::PyObject_CheckBuffer(object.as_ptr()) } == 0 {
-        let name = object.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("message must be str or bytes-like, not {name}")));
+        return Ok(None);
     }
     // SAFETY: as above; the result is a new reference to a `bytes`, or null with an exception set.
     unsafe {
         let bytes = ffi::PyBytes_FromObject(object.as_ptr());
-        Ok(Bound::from_owned_ptr_or_err(object.py(), bytes)?.cast_into_unchecked())
+        Ok(Some(Bound::from_owned_ptr_or_err(object.py(), bytes)?.cast_into_unchecked()))
     }
 }

@@ -14,11 +14,13 @@ use longwire::{Client, Closed, Drive, ErrorKind, Event};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::{PyTraverseError, exceptions::PyStopIteration};
+use pyo3::{PyTraverseError, exceptions::PyStopIteration, intern};
 
 use crate::config::Config;
-use crate::inbox::Inbox;
-use crate::message::{self, Decode, Outgoing};
+use crate::fragments::{Fragments, Step};
+use crate::inbox::{Entry, Inbox, Popped};
+use crate::message::{Decode, Outgoing};
+use crate::reception::{self, Source, Want};
 use crate::{error, event, shutdown};
 
 /// How long a thread waits that cannot wait on the descriptor, before it looks
@@ -32,6 +34,8 @@ const ADVANCE: Duration = Duration::from_millis(1);
 #[pyclass(subclass, frozen, module = "longwire._longwire")]
 pub(crate) struct SyncConnection {
     client: Client,
+    /// Whether another connection follows one that is lost.
+    persistent: bool,
     receiving: AtomicBool,
     state: Mutex<State>,
     turned: Condvar,
@@ -45,6 +49,8 @@ struct State {
     turns: u64,
     /// When a send last looked after the connection.
     advanced: Instant,
+    /// The thread that sends a message in fragments.
+    fragmenting: Option<ThreadId>,
     /// The user closes: messages that come from now on are not kept.
     closing: bool,
     /// No event will ever come.
@@ -169,7 +175,12 @@ impl SyncConnection {
         let mut outcome = Ok(());
         let driven = this.client.drive(budget, &mut |event| {
             let delivered = match &event {
-                Event::Message(message) => this.keep(py, message),
+                Event::Message(message) => {
+                    this.keep(py, event::entry(py, message), message.as_bytes().len())
+                }
+                Event::Chunk(chunk) => {
+                    this.keep(py, event::chunk_entry(py, chunk), chunk.payload.len())
+                }
                 other => Self::tell(slf, other),
             };
             if outcome.is_ok() {
@@ -184,20 +195,28 @@ impl SyncConnection {
         outcome
     }
 
-    fn keep(&self, py: Python<'_>, message: &longwire::Message<'_>) -> PyResult<()> {
-        if self.lock(py).closing {
-            return Ok(());
+    fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {
+        let entry = entry?;
+        let mut state = self.lock(py);
+        if !state.closing {
+            state.inbox.push(entry, len);
         }
-        let object = message::to_python(py, message)?;
-        self.lock(py).inbox.push(object, message.as_bytes().len());
         Ok(())
     }
 
     fn tell(slf: &Bound<'_, Self>, event: &Event<'_>) -> PyResult<()> {
-        if let Event::Closed(_) = event {
-            slf.get().lock(slf.py()).finished = true;
+        let py = slf.py();
+        let this = slf.get();
+        let mut delivered = event::deliver(slf.as_any(), event);
+        let ended = matches!(event, Event::Down(_) | Event::Closed(_));
+        if ended && this.lock(py).inbox.is_unfinished() {
+            // Not kept if the user closes, who wants no rest then.
+            delivered = delivered.and(this.keep(py, event::cut_entry(slf.as_any(), event), 0));
         }
-        event::deliver(slf.as_any(), event)
+        if let Event::Closed(_) = event {
+            this.lock(py).finished = true;
+        }
+        delivered
     }
 
     /// The client cannot be driven any more.
@@ -231,7 +250,11 @@ impl SyncConnection {
         Self::drive_once(slf, Some(Duration::ZERO))
     }
 
-    fn next_message(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
+    fn next(
+        slf: &Bound<'_, Self>,
+        timeout: Option<f64>,
+        want: Want,
+    ) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         let this = slf.get();
         if this.receiving.swap(true, Ordering::Acquire) {
@@ -243,33 +266,70 @@ impl SyncConnection {
         }
         let _receiving = Flag(&this.receiving);
         // The hot case first: no clock, no closure.
-        if let Some(message) = this.lock(py).inbox.pop() {
-            return Ok(Some(message));
+        if let Some(taken) = this.take(py, want)? {
+            return Ok(Some(taken));
         }
         Self::wait_for(slf, deadline(timeout)?, |this| {
-            let mut state = this.lock(py);
-            let message = state.inbox.pop();
-            let finished = message.is_none() && state.finished;
-            drop(state);
-            if finished {
+            // Looked up first: then what came before the end is there.
+            let finished = this.lock(py).finished;
+            let taken = this.take(py, want)?;
+            if taken.is_none() && finished {
                 return Err(error::raise_closed(slf.as_any()));
             }
-            Ok(message)
+            Ok(taken)
         })
     }
 
-    /// Whether a send that failed like this is worth waiting for.
-    fn may_wait(&self, py: Python<'_>, kind: ErrorKind) -> bool {
-        let state = self.lock(py);
-        if state.driver == Some(thread::current().id()) {
-            return false;
+    /// Takes what is wanted, if it is there.
+    fn take(&self, py: Python<'_>, want: Want) -> PyResult<Option<Py<PyAny>>> {
+        if let Want::Message(_) = want {
+            let popped = self.lock(py).inbox.pop();
+            match popped {
+                Popped::Nothing => return Ok(None),
+                Popped::Message(message) => return want.whole(py, message, 0).map(Some),
+                Popped::Other => {}
+            }
         }
-        match kind {
-            ErrorKind::Full => true,
+        reception::take(py, self, want)
+    }
+
+    /// Raises, unless a send that failed like this is worth waiting for.
+    fn wait_or_raise(slf: &Bound<'_, Self>, failure: &longwire::Error) -> PyResult<()> {
+        let py = slf.py();
+        let ending = match failure.kind() {
+            ErrorKind::Closed => true,
             // The end is on its way, and with it the reason.
-            ErrorKind::Closed => !state.finished && (state.closing || !state.inbox.is_full()),
+            ErrorKind::Lost => !slf.get().persistent,
             _ => false,
+        };
+        let state = slf.get().lock(py);
+        let worth = match failure.kind() {
+            ErrorKind::Full => true,
+            _ => ending && !state.finished && (state.closing || !state.inbox.is_full()),
+        };
+        let inside = state.driver == Some(thread::current().id());
+        drop(state);
+        match worth && !inside {
+            true => Ok(()),
+            false if ending => Err(error::raise_closed(slf.as_any())),
+            false => Err(error::raise(py, failure)),
         }
+    }
+
+    /// Whether this thread has not finished a message in fragments, for whose end it cannot wait.
+    fn is_fragmenting(&self, py: Python<'_>) -> bool {
+        self.lock(py).fragmenting == Some(thread::current().id())
+    }
+
+    /// Takes a step of a message in fragments, when there is room for it.
+    fn step(slf: &Bound<'_, Self>, step: &Step) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let taken = Self::wait_for(slf, None, |this| match step.run(py, &this.client)? {
+            Ok(result) => Ok(Some(result)),
+            Err(failure) => Self::wait_or_raise(slf, &failure).map(|()| None),
+        })?;
+        Self::advance(slf)?;
+        Ok(taken.unwrap_or_else(|| py.None()))
     }
 
     fn raise(slf: &Bound<'_, Self>, failure: &longwire::Error) -> PyErr {
@@ -278,6 +338,12 @@ impl SyncConnection {
         } else {
             error::raise(slf.py(), failure)
         }
+    }
+}
+
+impl Source for SyncConnection {
+    fn inbox<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Inbox) -> T) -> T {
+        work(&mut self.lock(py).inbox)
     }
 }
 
@@ -292,16 +358,19 @@ impl SyncConnection {
     #[new]
     fn new(py: Python<'_>, config: &Config) -> PyResult<SyncConnection> {
         let config = config.inner.clone();
-        let inbox = Inbox::new(config.receive_buffer);
+        let inbox = Inbox::new(&config);
+        let persistent = config.reconnect.is_some();
         let client = Client::start_hosted(config).map_err(|failure| error::raise(py, &failure))?;
         Ok(SyncConnection {
             client,
+            persistent,
             receiving: AtomicBool::new(false),
             state: Mutex::new(State {
                 inbox,
                 driver: None,
                 turns: 0,
                 advanced: Instant::now(),
+                fragmenting: None,
                 closing: false,
                 finished: false,
             }),
@@ -320,8 +389,8 @@ impl SyncConnection {
         decode: Option<bool>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        match Self::next_message(slf, timeout)? {
-            Some(message) => Decode::from(decode).apply(py, message),
+        match Self::next(slf, timeout, Want::Message(decode.into()))? {
+            Some(message) => Ok(message),
             None => Err(error::raise_kind(
                 py,
                 ErrorKind::Timeout,
@@ -330,13 +399,22 @@ impl SyncConnection {
         }
     }
 
+    /// The next piece of a message, for recv_streaming.
+    fn _recv_piece(
+        slf: &Bound<'_, Self>,
+        decode: Option<bool>,
+        message: Option<u64>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        Self::next(slf, None, Want::Piece(decode.into(), message))
+    }
+
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        match Self::next_message(slf, None) {
+        match Self::next(slf, None, Want::Message(Decode::AsSent)) {
             Ok(message) => message.ok_or_else(|| PyStopIteration::new_err(())),
             Err(failure) => {
                 let class = py.import("longwire.exceptions")?.getattr("ConnectionClosedOK")?;
@@ -352,6 +430,12 @@ impl SyncConnection {
     /// Send a message, str as text and bytes-like as binary, unless text says
     /// otherwise. compress=False sends it as it is, even if compression was
     /// agreed on. Waits while the send buffer is full. Any thread may send.
+    ///
+    /// An iterable of str, or of bytes-like objects, is one message: each item
+    /// is sent as a fragment. Messages of other threads wait behind it; one
+    /// that comes in fragments itself raises ConcurrencyError. Without items
+    /// nothing is sent. If the iterable fails, the message has no end, and the
+    /// connection is given up with code 1011.
     #[pyo3(signature = (message, text = None, *, compress = true))]
     fn send(
         slf: &Bound<'_, Self>,
@@ -360,16 +444,52 @@ impl SyncConnection {
         compress: bool,
     ) -> PyResult<()> {
         let py = slf.py();
-        let outgoing = Outgoing::new(message, text, compress)?;
+        let Some(outgoing) = Outgoing::new(message, text, compress)? else {
+            let arguments = (message, text, compress);
+            return slf.call_method1(intern!(py, "_send_iterable"), arguments).map(drop);
+        };
         let attempt = |this: &Self| match outgoing.send(py, &this.client) {
             Ok(()) => Ok(Some(())),
-            Err(failure) if this.may_wait(py, failure.kind()) => Ok(None),
-            Err(failure) => Err(Self::raise(slf, &failure)),
+            Err(failure) if this.is_fragmenting(py) => Err(Self::raise(slf, &failure)),
+            Err(failure) => Self::wait_or_raise(slf, &failure).map(|()| None),
         };
         if attempt(slf.get())?.is_some() {
             return Self::advance(slf);
         }
         Self::wait_for(slf, None, attempt).map(drop)
+    }
+
+    /// Begins a message in fragments, with what the first one tells.
+    fn _begin(
+        slf: &Bound<'_, Self>,
+        first: &Bound<'_, PyAny>,
+        text: Option<bool>,
+        compress: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let outgoing = Outgoing::only("a fragment", first, text, compress)?;
+        let fragments = Self::step(slf, &Step::Begin(outgoing))?;
+        slf.get().lock(slf.py()).fragmenting = Some(thread::current().id());
+        Ok(fragments)
+    }
+
+    fn _write(
+        slf: &Bound<'_, Self>,
+        fragments: &Bound<'_, Fragments>,
+        fragment: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let outgoing = fragments.get().outgoing(fragment)?;
+        Self::step(slf, &Step::Write(fragments.clone().unbind(), outgoing)).map(drop)
+    }
+
+    fn _finish(slf: &Bound<'_, Self>, fragments: &Bound<'_, Fragments>) -> PyResult<()> {
+        Self::step(slf, &Step::Finish(fragments.clone().unbind())).map(drop)
+    }
+
+    /// Lets go of a message in fragments.
+    fn _abandon(&self, fragments: &Bound<'_, Fragments>) {
+        let py = fragments.py();
+        fragments.get().abandon(py);
+        self.lock(py).fragmenting = None;
     }
 
     /// Drives until `done()` is true; False when `timeout` seconds have passed.
@@ -419,8 +539,8 @@ impl SyncConnection {
         // A lock that is taken belongs to a thread that is at work on it:
         // then this is no garbage.
         let Ok(state) = self.state.try_lock() else { return Ok(()) };
-        for message in state.inbox.iter() {
-            visit.call(message)?;
+        for object in state.inbox.objects() {
+            visit.call(object)?;
         }
         Ok(())
     }

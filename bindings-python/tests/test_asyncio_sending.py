@@ -10,18 +10,6 @@ import pytest
 from conftest import Run, Server
 
 
-@pytest.mark.parametrize("message", [1, None, ["a"], {"a": 1}, 1.5])
-def test_only_str_and_bytes_like_can_be_sent(run: Run[None], server: Server, message: Any) -> None:
-    async def main() -> None:
-        async with longwire.connect(server.url("/echo")) as ws:
-            with pytest.raises(TypeError, match="must be str or bytes-like, not"):
-                await ws.send(message)
-            await ws.send("still there")
-            assert await ws.recv() == "still there"
-
-    run(main())
-
-
 def test_text_that_is_not_unicode_is_not_sent(run: Run[None], server: Server) -> None:
     async def main() -> None:
         async with longwire.connect(server.url("/echo")) as ws:

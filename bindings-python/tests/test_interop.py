@@ -54,6 +54,7 @@ def peer(request: pytest.FixtureRequest, server: Server) -> Iterator[tuple[str, 
 
 
 MESSAGES: list[str | bytes] = ["", "héllo", "x" * 70_000, b"", bytes(range(256)) * 1000]
+FRAGMENTS = ["héllo", "", "x" * 70_000]
 
 
 def test_asyncio(peer: tuple[str, TLS | None]) -> None:
@@ -64,6 +65,10 @@ def test_asyncio(peer: tuple[str, TLS | None]) -> None:
             for message in MESSAGES:
                 await ws.send(message)
                 assert await ws.recv() == message
+                await ws.send(message, compress=False)
+                assert await ws.recv() == message
+            await ws.send(FRAGMENTS)
+            assert await ws.recv() == "".join(FRAGMENTS)
             await (await ws.ping())
         assert ws.close_code == 1000
 
@@ -76,5 +81,29 @@ def test_blocking(peer: tuple[str, TLS | None]) -> None:
         for message in MESSAGES:
             ws.send(message)
             assert ws.recv(timeout=LIMIT) == message
+            ws.send(message, compress=False)
+            assert ws.recv(timeout=LIMIT) == message
+        ws.send(FRAGMENTS)
+        assert ws.recv(timeout=LIMIT) == "".join(FRAGMENTS)
         assert ws.ping().wait(LIMIT)
     assert ws.close_code == 1000
+
+
+def test_streaming(peer: tuple[str, TLS | None]) -> None:
+    url, tls = peer
+    message = "".join(f"{number} ☃ " for number in range(300_000))
+
+    async def main() -> None:
+        async with asyncio.timeout(LIMIT), longwire.connect(url, tls=tls, streaming=True) as ws:
+            for compress in (True, False):
+                await ws.send(message, compress=compress)
+                pieces = [piece async for piece in ws.recv_streaming(decode=True)]
+                assert len(pieces) > 1
+                assert "".join(pieces) == message
+                await ws.send(message, compress=compress)
+                assert await ws.recv() == message
+
+    asyncio.run(main())
+    with sync.connect(url, tls=tls, streaming=True) as ws:
+        ws.send(message)
+        assert "".join(ws.recv_streaming(decode=True)) == message

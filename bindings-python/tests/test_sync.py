@@ -34,7 +34,9 @@ def test_kinds_of_messages(server: Server) -> None:
         assert ws.recv() == b"abc"
         ws.send("ä")
         assert ws.recv(decode=False) == "ä".encode()
-        with pytest.raises(TypeError, match="must be str or bytes-like, not int"):
+        with pytest.raises(
+            TypeError, match="must be str or bytes-like, or an iterable of either, not int"
+        ):
             ws.send(1)  # type: ignore[arg-type]
         with pytest.raises(UnicodeEncodeError):
             ws.send("\ud800")

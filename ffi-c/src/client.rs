@@ -472,6 +472,12 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_says_not_to_compress() {
+        assert!(send_options(0).unwrap().compress);
+        assert!(!send_options(LW_SEND_UNCOMPRESSED).unwrap().compress);
+    }
+
+    #[test]
     fn a_panic_closes_the_client() {
         let core = Client::start_hosted(Config::new("ws://127.0.0.1:9")).unwrap();
         let client = lw_client::new(OnceLock::from(core));

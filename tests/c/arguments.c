@@ -227,6 +227,12 @@ static void bad_trust_is_refused(void)
     config = lw_config_new("wss://localhost/");
     CHECK_CODE(lw_config_set_tls_server_name(config, "not a name"), LW_OK);
     refused(config, LW_EINVAL, "a server name with spaces");
+    config = lw_config_new("wss://localhost/");
+    CHECK_CODE(lw_config_set_tls_client_cert(config, "/no/such/cert.pem", "/no/such.key"), LW_OK);
+    refused(config, LW_EINVAL, "a client certificate that does not exist");
+    config = lw_config_new("wss://localhost/");
+    CHECK_CODE(lw_config_add_tls_pinned_key(config, "sha256//AAAA"), LW_OK);
+    refused(config, LW_EINVAL, "a pin that is too short");
 }
 
 static void bad_numbers_are_refused(void)

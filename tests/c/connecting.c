@@ -209,6 +209,86 @@ static void verification_can_be_turned_off(void)
     talks(config);
 }
 
+/* A file beside the server's CA; lives until the next call with this `place`. */
+static const char *beside_ca(char place[512], const char *name)
+{
+    char *slash;
+
+    snprintf(place, 512, "%s", server.ca_file);
+    slash = strrchr(place, '/');
+    if (slash != NULL)
+        snprintf(slash + 1, 512 - (size_t)(slash + 1 - place), "%s", name);
+    return place;
+}
+
+static lw_config *as_client(const char *cert_file, const char *key_file)
+{
+    lw_config *config = lw_config_new(url(server.wss_client_cert, "/echo"));
+    char cert[512], key[512];
+
+    lw_config_set_tls_ca_file(config, server.ca_file);
+    CHECK_CODE(lw_config_set_tls_client_cert(config, beside_ca(cert, cert_file),
+                                             beside_ca(key, key_file)),
+               LW_OK);
+    return config;
+}
+
+static void a_server_may_demand_a_client_certificate(void)
+{
+    lw_config *config = lw_config_new(url(server.wss_client_cert, "/echo"));
+
+    lw_config_set_tls_ca_file(config, server.ca_file);
+    fails(config, LW_ETLS, 0, "");
+    fails(as_client("expired.pem", "expired.key"), LW_ETLS, 0, "");
+    fails(as_client("foreign.pem", "foreign.key"), LW_ETLS, 0, "");
+    talks(as_client("client.pem", "client.key"));
+}
+
+static void a_key_that_is_not_pinned_is_not_accepted(void)
+{
+    lw_config *config = lw_config_new(url(server.wss, "/echo"));
+
+    lw_config_set_tls_ca_file(config, server.ca_file);
+    CHECK_CODE(lw_config_add_tls_pinned_key(
+                   config, "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+               LW_OK);
+    fails(config, LW_ECERT, 0, "");
+}
+
+/* Checks what the request offers. Frees the configuration. */
+static void offers(lw_config *config, const char *what)
+{
+    const struct entry *message;
+    struct tape tape;
+    lw_client *client;
+
+    tape_init(&tape);
+    client = start(&tape, config);
+    message = tape_wait(&tape, LW_EVENT_MESSAGE, 1);
+    if (message != NULL && what != NULL)
+        CHECK(strstr(message->data, what) != NULL);
+    if (message != NULL && what == NULL)
+        CHECK(strstr(message->data, "permessage-deflate") == NULL);
+    finish(&tape, client);
+    tape_destroy(&tape);
+}
+
+static void compression_is_offered_as_configured(void)
+{
+    lw_config *config = lw_config_new(url(server.ws, "/headers"));
+
+    offers(config, "\"permessage-deflate; client_no_context_takeover; client_max_window_bits\"");
+    config = lw_config_new(url(server.ws, "/headers"));
+    lw_config_set_compression_context_takeover(config, true, false);
+    lw_config_set_compression_window_bits(config, 10, 11);
+    offers(config, "\"permessage-deflate; server_no_context_takeover; server_max_window_bits=11; "
+                   "client_max_window_bits=10\"");
+    config = lw_config_new(url(server.ws, "/headers"));
+    lw_config_set_compression_level(config, 9, 9);
+    lw_config_set_compression(config, false);
+    offers(config, NULL);
+}
+
 static void headers_origin_and_subprotocols_arrive(void)
 {
     const struct entry *open, *message;
@@ -267,6 +347,9 @@ void test_connecting(void)
     RUN(a_certificate_for_another_host_is_not_accepted);
     RUN(the_name_in_the_certificate_can_be_given);
     RUN(verification_can_be_turned_off);
+    RUN(a_server_may_demand_a_client_certificate);
+    RUN(a_key_that_is_not_pinned_is_not_accepted);
+    RUN(compression_is_offered_as_configured);
     RUN(headers_origin_and_subprotocols_arrive);
     RUN(a_subprotocol_nobody_offered_is_refused);
 }

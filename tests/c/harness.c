@@ -138,6 +138,7 @@ void start_server(void)
     json_string(line, "ws", server.ws, sizeof server.ws);
     json_string(line, "wss", server.wss, sizeof server.wss);
     json_string(line, "wss_bad_name", server.wss_bad_name, sizeof server.wss_bad_name);
+    json_string(line, "wss_client_cert", server.wss_client_cert, sizeof server.wss_client_cert);
     json_string(line, "ca_file", server.ca_file, sizeof server.ca_file);
 }
 

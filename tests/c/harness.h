@@ -50,6 +50,7 @@ struct server {
     char ws[128];
     char wss[128];
     char wss_bad_name[128];
+    char wss_client_cert[128];
     char ca_file[512];
 };
 

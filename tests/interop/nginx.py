@@ -1,10 +1,12 @@
 """nginx terminating TLS in front of a WebSocket server.
 
-    nginx.py --upstream ws://127.0.0.1:PORT --dir DIR
+    nginx.py --upstream ws://127.0.0.1:PORT --dir DIR [--verify-client]
 
-DIR is the test server's `--dir`: its leaf.pem, leaf.key and ca.pem are used. Prints one JSON line
-when ready, {"wss": "wss://localhost:PORT", "ca_file": "…", "pid": N}, and ends, nginx with it, when
-its stdin does or on SIGTERM. Needs no root and touches nothing outside a temporary directory.
+DIR is the test server's `--dir`: its leaf.pem, leaf.key and ca.pem are used. With --verify-client
+clients have to show a certificate of that CA; nginx answers others by HTTP, with 400. Prints one
+JSON line when ready, {"wss": "wss://localhost:PORT", "ca_file": "…", "pid": N}, and ends, nginx
+with it, when its stdin does or on SIGTERM. Needs no root and touches nothing outside a temporary
+directory.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ http {{
         listen 127.0.0.1:{port} ssl;
         ssl_certificate {certificates}/leaf.pem;
         ssl_certificate_key {certificates}/leaf.key;
+        ssl_client_certificate {certificates}/ca.pem;
+        ssl_verify_client {verify_client};
         location / {{
             proxy_pass http://{upstream};
             proxy_http_version 1.1;
@@ -68,7 +72,7 @@ def find_nginx() -> str:
     return shutil.which("nginx", path=path) or fail("no nginx found; Debian has it in nginx-light")
 
 
-def arguments() -> tuple[str, Path]:
+def arguments() -> tuple[str, Path, bool]:
     parser = argparse.ArgumentParser(
         description="nginx terminating TLS in front of a WebSocket server"
     )
@@ -78,6 +82,9 @@ def arguments() -> tuple[str, Path]:
     parser.add_argument(
         "--dir", required=True, type=Path, help="directory with leaf.pem, leaf.key and ca.pem"
     )
+    parser.add_argument(
+        "--verify-client", action="store_true", help="demand a client certificate of ca.pem"
+    )
     given = parser.parse_args()
     upstream = urlsplit(given.upstream)
     if upstream.scheme != "ws" or not upstream.netloc:
@@ -85,11 +92,13 @@ def arguments() -> tuple[str, Path]:
     for name in ("leaf.pem", "leaf.key", "ca.pem"):
         if not (given.dir / name).is_file():
             fail(f"no {name} in {given.dir}")
-    return upstream.netloc, given.dir.resolve()
+    return upstream.netloc, given.dir.resolve(), given.verify_client
 
 
 @contextlib.contextmanager
-def running(upstream: str, certificates: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def running(
+    upstream: str, certificates: Path, verify_client: bool
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """nginx on a free port, bound here and inherited so that nobody takes it in between."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="longwire-nginx-"))
@@ -97,7 +106,13 @@ def running(upstream: str, certificates: Path) -> Iterator[tuple[int, subprocess
             port = int(listener.getsockname()[1])
             config = Path(home, "nginx.conf")
             config.write_text(
-                CONFIG.format(home=home, port=port, certificates=certificates, upstream=upstream)
+                CONFIG.format(
+                    home=home,
+                    port=port,
+                    certificates=certificates,
+                    upstream=upstream,
+                    verify_client="on" if verify_client else "off",
+                )
             )
             nginx = subprocess.Popen(
                 [find_nginx(), "-p", home, "-c", str(config), "-e", "stderr"],
@@ -135,9 +150,9 @@ def wait_until_ready(port: int, ca_file: Path, nginx: subprocess.Popen[bytes]) -
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    upstream, certificates = arguments()
+    upstream, certificates, verify_client = arguments()
     ca_file = certificates / "ca.pem"
-    with running(upstream, certificates) as (port, nginx):
+    with running(upstream, certificates, verify_client) as (port, nginx):
         wait_until_ready(port, ca_file, nginx)
         ready = {"wss": f"wss://localhost:{port}", "ca_file": str(ca_file), "pid": os.getpid()}
         print(json.dumps(ready), flush=True)

@@ -16,7 +16,7 @@ function binary() {
   return found;
 }
 
-/** `{ ws, wss, wss_bad_name, ca_file, stop }` */
+/** `{ ws, wss, wss_bad_name, wss_client_cert, ca_file, stop }` */
 export async function startServer(...args) {
   const child = spawn(binary(), ['--stdin-guard', ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],

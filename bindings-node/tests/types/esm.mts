@@ -1,4 +1,5 @@
 // Never run: that it compiles, and that each marked line does not, is the test.
+import type { Writable } from 'node:stream';
 import {
   connect,
   errorCodes,
@@ -10,6 +11,8 @@ import {
   type ConnectOptions,
   type LongwireErrorCode,
   type Message,
+  type MessageStream,
+  type StreamingOptions,
 } from 'longwire';
 
 const options: ConnectOptions = {
@@ -36,7 +39,7 @@ const options: ConnectOptions = {
     clientMaxWindowBits: 9,
     serverMaxWindowBits: 15,
   },
-  streaming: true,
+  streaming: false,
   connectTimeout: 1000,
   closeTimeout: 1000,
   heartbeat: { interval: 1000, timeout: 1000 },
@@ -80,6 +83,22 @@ export async function persistent(): Promise<Closed> {
   new Client();
   console.log(roundTrip, latency, ws.state === 'down', ws.subprotocol?.length);
   return ws.close(1000, 'bye');
+}
+
+export async function inPieces(options: StreamingOptions): Promise<void> {
+  const ws = await connect('ws://localhost', { streaming: true, reconnect: false });
+  const sent: Writable = ws.createSendStream({ text: true, compress: false });
+  ws.on('message', (message: MessageStream) => message.destroy());
+  for await (const message of ws) {
+    if (message.isText) for await (const chunk of message) sent.write(chunk.toUpperCase());
+    else for await (const chunk of message) sent.write(chunk.readUInt8(0));
+    // @ts-expect-error it has no length before it is complete
+    message.length;
+  }
+  // @ts-expect-error no such option
+  ws.createSendStream({ binary: true });
+  const also: Client<MessageStream> = await connect('ws://localhost', options);
+  await also.close();
 }
 
 export function whatwg(): void {

@@ -15,6 +15,8 @@ from .exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    ConnectionLost,
+    InvalidArgument,
     LongwireError,
     decode_headers,
 )
@@ -22,6 +24,8 @@ from .options import Down
 
 #: Codes of a proper end (RFC 6455 section 7.4.1).
 _OK_CODES = frozenset({1000, 1001, 1005})
+
+_U16 = (1 << 16) - 1
 
 
 class State(enum.IntEnum):
@@ -96,6 +100,19 @@ class Record:
         exception.__cause__ = error
         return exception
 
+    def cut_exception(self, cause: LongwireError | None) -> LongwireError:
+        """Say that a connection ended in the middle of a message."""
+        lost = ConnectionLost("the connection was lost in the middle of a message")
+        if self.closed is None:
+            lost.__cause__ = cause
+            return lost
+        closed = self.closed_exception()
+        lost.__cause__ = closed.__cause__
+        # However properly it was closed, the message has no end.
+        exception = ConnectionClosedError(closed.rcvd, closed.sent, closed.rcvd_then_sent)
+        exception.__cause__ = lost
+        return exception
+
     def down_exception(self, down: Down) -> ConnectionClosedError:
         """For what waited for an answer over a connection that was lost."""
         rcvd = None if down.code is None else Close(down.code, "")
@@ -168,6 +185,26 @@ class Facts(ABC):
 
     def _closed_exception(self) -> ConnectionClosed:
         return self._record.closed_exception()
+
+    def _cut_exception(self, cause: LongwireError | None) -> LongwireError:
+        return self._record.cut_exception(cause)
+
+
+def not_a_message(message: object) -> TypeError:
+    """Say what can be sent."""
+    name = type(message).__name__
+    if isinstance(message, Mapping):
+        return TypeError(
+            f"message must be str or bytes-like, or an iterable of either, not {name}: "
+            "to send its keys as fragments, pass its keys()"
+        )
+    return TypeError(f"message must be str or bytes-like, or an iterable of either, not {name}")
+
+
+def check_close_code(code: int) -> None:
+    """Refuse a number that has no place in a close frame; the core knows the others."""
+    if not 0 <= code <= _U16:
+        raise InvalidArgument(f"close: expected a code of 1000 to 4999, got {code}")
 
 
 def ping_payload(

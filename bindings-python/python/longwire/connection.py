@@ -10,11 +10,19 @@ when the loop is blocked; that thread never runs Python code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack, overload
 
-from ._common import Facts, Record, answered, ping_payload
+from ._common import Facts, Record, answered, check_close_code, not_a_message, ping_payload
 from ._longwire import AsyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
 from .options import CommonOptions, Down, canonical, config
@@ -29,6 +37,23 @@ class Options(CommonOptions, total=False):
 
 
 _KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
+
+
+#: What comes after the last fragment of a message.
+_END = object()
+
+
+def _following(message: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Awaitable[Any]]:
+    """Return what gives the next item each time, and at last ``_END``."""
+    if isinstance(message, Iterable):
+        items = iter(message)
+
+        async def following() -> Any:
+            return next(items, _END)
+
+        return following
+    later = aiter(message)
+    return lambda: anext(later, _END)
 
 
 class Connection(AsyncConnection, Facts):
@@ -59,6 +84,46 @@ class Connection(AsyncConnection, Facts):
         self._pings = {}
         self._start()
         return self
+
+    @overload
+    def recv_streaming(self, decode: Literal[True]) -> AsyncIterator[str]: ...
+
+    @overload
+    def recv_streaming(self, decode: Literal[False]) -> AsyncIterator[bytes]: ...
+
+    @overload
+    def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]: ...
+
+    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]:
+        """Receive one message piece by piece, as it comes.
+
+        ::
+
+            async for piece in ws.recv_streaming():
+                file.write(piece)
+
+        The pieces are str for text and bytes for binary, unless ``decode`` says
+        otherwise; none ends inside a character. Without ``streaming=True`` the
+        message is one piece.
+
+        Cancelling it, or leaving the loop, loses nothing: the next
+        ``recv_streaming`` goes on with the same message. Until its end, ``recv``
+        raises ConcurrencyError.
+
+        Raises:
+            ConnectionClosed: if the connection is closed.
+            ConnectionLost: if the connection was lost in the middle of the
+                message, and another one follows.
+            ConcurrencyError: if another task is receiving.
+            UnicodeDecodeError: if ``decode=True`` and the message is not UTF-8;
+                ``decode=False`` then gives the bytes.
+
+        """
+        number, last = None, False
+        while not last:
+            number, piece, last = await self._recv_piece(decode, number)
+            if piece is not None:
+                yield piece
 
     async def ping(
         self, data: str | bytes | bytearray | memoryview | None = None
@@ -95,6 +160,7 @@ class Connection(AsyncConnection, Facts):
         """
         if self._record.closed is None:
             if self._record.close_requested is None:
+                check_close_code(code)
                 self._send_close(code, reason)
                 self._record.close_requested = Close(code, reason)
             await self.wait_closed()
@@ -113,6 +179,29 @@ class Connection(AsyncConnection, Facts):
         traceback: TracebackType | None,
     ) -> None:
         await self.close(1000 if exc_type is None else 1011)
+
+    def _send_iterable(
+        self, message: Iterable[Any] | AsyncIterable[Any], text: bool | None, compress: bool
+    ) -> Awaitable[None]:
+        if not isinstance(message, Iterable | AsyncIterable) or isinstance(message, Mapping):
+            raise not_a_message(message)
+        return self._send_fragments(message, text, compress)
+
+    async def _send_fragments(
+        self, message: Iterable[Any] | AsyncIterable[Any], text: bool | None, compress: bool
+    ) -> None:
+        following = _following(message)
+        fragment = await following()
+        if fragment is _END:
+            return
+        fragments = await self._begin(fragment, text, compress)
+        try:
+            while fragment is not _END:
+                await self._write(fragments, fragment)
+                fragment = await following()
+            await self._finish(fragments)
+        finally:
+            self._abandon(fragments)
 
     # What the native half tells, one call at a time, from the event loop.
 

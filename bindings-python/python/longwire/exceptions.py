@@ -139,7 +139,12 @@ class ConnectionClosed(LongwireError):
         self.sent = sent
         self.rcvd_then_sent = rcvd_then_sent
 
+    #: What the core said, where it did.
+    _message = ""
+
     def __str__(self) -> str:
+        if self._message:
+            return self._message
         if self.rcvd is None:
             if self.sent is None:
                 return "no close frame received or sent"
@@ -389,5 +394,7 @@ def from_native(
         status, headers, body = refusal
         return cls(message, Response(status, decode_headers(headers), body))
     if issubclass(cls, ConnectionClosed):
-        return ConnectionClosedError(None, None)
+        closed = ConnectionClosedError(None, None)
+        closed._message = message
+        return closed
     return cls(message)

@@ -8,11 +8,11 @@ thread. Pings are answered, and the connection is kept, while nobody waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack, overload
 
-from ._common import Facts, Record, answered, ping_payload
+from ._common import Facts, Record, answered, check_close_code, not_a_message, ping_payload
 from ._longwire import SyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
 from .options import CommonOptions, Down, canonical, config
@@ -80,6 +80,32 @@ class Connection(SyncConnection, Facts):
         self._pings = {}
         return self
 
+    @overload
+    def recv_streaming(self, decode: Literal[True]) -> Iterator[str]: ...
+
+    @overload
+    def recv_streaming(self, decode: Literal[False]) -> Iterator[bytes]: ...
+
+    @overload
+    def recv_streaming(self, decode: bool | None = None) -> Iterator[str | bytes]: ...
+
+    def recv_streaming(self, decode: bool | None = None) -> Iterator[str | bytes]:
+        """Receive one message piece by piece, as it comes.
+
+        ::
+
+            for piece in ws.recv_streaming():
+                file.write(piece)
+
+        All that is said of :meth:`longwire.Connection.recv_streaming` is true
+        here as well.
+        """
+        number, last = None, False
+        while not last:
+            number, piece, last = self._recv_piece(decode, number)
+            if piece is not None:
+                yield piece
+
     def ping(self, data: str | bytes | bytearray | memoryview | None = None) -> Pong:
         """Send a ping; ``wait()`` on what this returns to wait for the pong.
 
@@ -108,6 +134,7 @@ class Connection(SyncConnection, Facts):
         """
         if self._record.closed is None:
             if self._record.close_requested is None:
+                check_close_code(code)
                 self._send_close(code, reason)
                 self._record.close_requested = Close(code, reason)
             self.wait_closed()
@@ -126,6 +153,20 @@ class Connection(SyncConnection, Facts):
         traceback: TracebackType | None,
     ) -> None:
         self.close(1000 if exc_type is None else 1011)
+
+    def _send_iterable(self, message: Iterable[Any], text: bool | None, compress: bool) -> None:
+        if not isinstance(message, Iterable) or isinstance(message, Mapping):
+            raise not_a_message(message)
+        items = iter(message)
+        for first in items:
+            fragments = self._begin(first, text, compress)
+            try:
+                self._write(fragments, first)
+                for item in items:
+                    self._write(fragments, item)
+                self._finish(fragments)
+            finally:
+                self._abandon(fragments)
 
     # What the native half tells, one call at a time, in the thread that waits.
 

@@ -352,7 +352,12 @@ impl Client {
     /// The server can make nothing of the rest of a connection on which a
     /// message has no end.
     pub(super) fn give_up_fragments(&self, epoch: u64) {
-        if self.shared.check_fork().is_ok() && self.shared.writer.is_begun(epoch) {
+        if self.shared.check_fork().is_err() {
+            return;
+        }
+        if let Some(todo) = self.shared.writer.give_up(epoch, self.place()) {
+            self.shared.follow_up(todo);
+        } else {
             let text = "a message that was sent in fragments was given up before its end";
             let error = Error::new(ErrorKind::Lost, text);
             self.shared.record_end(End::Violation { code: 1011, error });

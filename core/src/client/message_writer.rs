@@ -7,7 +7,7 @@ use crate::error::Result;
 /// A message that is sent piece by piece; made by [`Client::begin_message`].
 ///
 /// Whole messages sent meanwhile wait, within `send_buffer`, until this one is
-/// finished. One that is dropped unfinished cannot be completed any more:
+/// finished. One that is dropped after its first piece cannot be completed any more:
 /// its connection is given up with close code 1011.
 #[must_use]
 pub struct MessageWriter {

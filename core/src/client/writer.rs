@@ -282,8 +282,7 @@ impl Writer {
         if state.begun.take().is_none() {
             state.release_pending();
         }
-        let body = code.map(|code| close_payload(code, reason)).unwrap_or_default();
-        state.outbox.push(OpCode::Close, &body);
+        state.push_close(code, reason);
         state.phase = Phase::Closing;
         self.publish(&state);
         true
@@ -297,8 +296,7 @@ impl Writer {
             state.begun = None;
             let unsent = state.outbox.retract();
             state.put_back(unsent);
-            let body = code.map(|code| close_payload(code, reason)).unwrap_or_default();
-            state.outbox.push(OpCode::Close, &body);
+            state.push_close(code, reason);
             state.phase = Phase::Leaving;
             self.publish(&state);
         }
@@ -400,6 +398,16 @@ impl Writer {
 impl State {
     fn waiting(&self) -> usize {
         self.outbox.held() + self.pending_bytes
+    }
+
+    /// Puts our close frame into the outbox, and before it the pong that was
+    /// held back: nothing may follow a close frame.
+    fn push_close(&mut self, code: Option<u16>, reason: &str) {
+        if let Some(pong) = self.pong.take() {
+            self.outbox.push(OpCode::Pong, &pong);
+        }
+        let body = code.map(|code| close_payload(code, reason)).unwrap_or_default();
+        self.outbox.push(OpCode::Close, &body);
     }
 
     /// Puts a whole message into the outbox, compressed if it may be and if

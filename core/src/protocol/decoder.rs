@@ -294,6 +294,9 @@ impl Decoder {
                     let piece = self.take(input);
                     self.control.extend_from_slice(piece);
                     if self.remaining > 0 {
+                        if opcode == OpCode::Close {
+                            check::close_so_far(&self.control)?;
+                        }
                         return Ok(Step::InputTaken);
                     }
                     self.stage = self.between_frames();

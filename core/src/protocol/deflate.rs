@@ -52,18 +52,18 @@ pub struct Agreement {
 
 /// Decompresses the messages of one connection.
 pub struct Inflater {
-    context: Option<Box<Inflate>>,
+    context: Option<Inflate>,
     takeover: bool,
-    /// Nothing followed a last block so far.
-    ended: bool,
+    /// Nothing came since the message began, or since a last block.
+    complete: bool,
 }
 
-static INFLATES: Mutex<Vec<Box<Inflate>>> = Mutex::new(Vec::new());
+static INFLATES: Mutex<Vec<Inflate>> = Mutex::new(Vec::new());
 
 impl Inflater {
     /// For a server that keeps to `agreement`.
     pub fn new(agreement: &Agreement) -> Inflater {
-        Inflater { context: None, takeover: !agreement.server_no_context_takeover, ended: false }
+        Inflater { context: None, takeover: !agreement.server_no_context_takeover, complete: true }
     }
 
     /// Decompresses the front of `input`, until all of it is taken or `out` is `most` bytes
@@ -75,7 +75,7 @@ impl Inflater {
         most: usize,
     ) -> Result<(), Violation> {
         let context = self.context.get_or_insert_with(|| {
-            take(&INFLATES, |_| true).unwrap_or_else(|| Box::new(Inflate::new(false, WINDOW)))
+            take(&INFLATES, |_| true).unwrap_or_else(|| Inflate::new(false, WINDOW))
         });
         while out.len() < most {
             if out.capacity() == out.len() {
@@ -95,7 +95,7 @@ impl Inflater {
             unsafe { out.set_len(out.len() + produced) };
             // What came out before the error stays: it was there first.
             let status = status.map_err(|error| broken(error.as_str()))?;
-            self.ended = status == Status::StreamEnd || self.ended && taken == 0;
+            self.complete = status == Status::StreamEnd || self.complete && taken == 0;
             if status == Status::StreamEnd {
                 // A last block; what follows is another stream (section 7.2.3.4).
                 context.reset(false);
@@ -111,20 +111,33 @@ impl Inflater {
     /// The message has ended, and all that was in it has come out.
     pub fn finish(&mut self) -> Result<(), Violation> {
         // A last block needs no tail; some servers leave out what makes room
-        // for one.
-        if !std::mem::take(&mut self.ended) {
-            let mut nothing = Vec::new();
-            // Whatever comes out belongs to a block that had no end.
-            self.inflate(&mut &TAIL[..], &mut nothing, 1)?;
-            if !nothing.is_empty() {
-                return Err(broken("its last block has no end"));
-            }
+        // for one, or send nothing at all for an empty message.
+        if !std::mem::replace(&mut self.complete, true) {
+            self.end_block()?;
         }
         if !self.takeover
             && let Some(mut context) = self.context.take()
         {
             context.reset(false);
             give(&INFLATES, context);
+        }
+        Ok(())
+    }
+
+    /// Has the tail end the block that the message broke off in.
+    fn end_block(&mut self) -> Result<(), Violation> {
+        let Some(context) = &mut self.context else { return Ok(()) };
+        // With `Block` zlib stops between two blocks. A message that was cut short
+        // is inside one even behind the tail: it takes the byte too many as
+        // well, or makes output of all this.
+        let [a, b, c, d] = TAIL;
+        let mut out = [MaybeUninit::uninit()];
+        let (before, produced) = (context.total_in(), context.total_out());
+        context
+            .decompress_uninit(&[a, b, c, d, 0], &mut out, InflateFlush::Block)
+            .map_err(|error| broken(error.as_str()))?;
+        if (context.total_in() - before, context.total_out() - produced) != (4, 0) {
+            return Err(broken("its last block has no end"));
         }
         Ok(())
     }
@@ -135,7 +148,7 @@ pub struct Deflater {
     sort: Sort,
     threshold: usize,
     takeover: bool,
-    context: Option<Box<Context>>,
+    context: Option<Context>,
 }
 
 /// Contexts of the same sort can stand in for each other.
@@ -152,7 +165,7 @@ struct Context {
     out: Vec<u8>,
 }
 
-static CONTEXTS: Mutex<Vec<Box<Context>>> = Mutex::new(Vec::new());
+static CONTEXTS: Mutex<Vec<Context>> = Mutex::new(Vec::new());
 
 impl Deflater {
     /// For what was agreed on; `None` if we may compress only with a window of
@@ -213,7 +226,7 @@ impl Deflater {
 }
 
 impl Context {
-    fn get(sort: Sort) -> Box<Context> {
+    fn get(sort: Sort) -> Context {
         take(&CONTEXTS, |context| context.sort == sort).unwrap_or_else(|| {
             let config = DeflateConfig {
                 level: sort.level.into(),
@@ -222,7 +235,7 @@ impl Context {
                 mem_level: sort.memory_level.into(),
                 ..DeflateConfig::default()
             };
-            Box::new(Context { sort, deflate: Deflate::new_with_config(config), out: Vec::new() })
+            Context { sort, deflate: Deflate::new_with_config(config), out: Vec::new() }
         })
     }
 
@@ -348,6 +361,28 @@ mod tests {
                 assert_eq!(deflater.context.is_none(), fresh);
                 assert_eq!(inflater.context.is_none(), fresh);
             }
+        }
+    }
+
+    #[test]
+    fn a_message_cut_short_anywhere_is_refused() {
+        let text = "The quick brown fox jumps over the lazy dog, which does not care. ".repeat(3);
+        let text = format!("{text}Sphinx of black quartz, judge my vow; pack five dozen jugs.");
+        let mut deflater = Deflater::new(&Compression::default(), &AGREED).unwrap();
+        let whole = message(&mut deflater, text.as_bytes()).unwrap();
+        for cut in 1..whole.len() {
+            let came = inflated(&mut Inflater::new(&AGREED), &whole[..cut]);
+            assert!(came.is_err(), "{cut} of {} bytes: {came:?}", whole.len());
+        }
+    }
+
+    #[test]
+    fn an_empty_message_of_no_bytes_leaves_the_context_alone() {
+        let mut inflater = Inflater::new(&AGREED);
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        let again = [0xf2, 0x00, 0x11, 0x00, 0x00];
+        for (bytes, text) in [(&[][..], ""), (&hello, "Hello"), (&[], ""), (&again, "Hello")] {
+            assert_eq!(inflated(&mut inflater, bytes).unwrap(), text.as_bytes());
         }
     }
 

@@ -385,7 +385,7 @@ fn interrupted(error: io::Error) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
@@ -406,7 +406,7 @@ mod tests {
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
         let session = ClientConnection::new(Arc::new(config), "a".try_into().unwrap()).unwrap();
-        let link = Link::new(socket, Some(session));
+        let link = Link::new(socket.into(), Some(session));
         link.write(&[]).unwrap();
         // A fatal certificate_required; then an end that throws away what the client sent.
         let (mut server, _) = listener.accept().unwrap();

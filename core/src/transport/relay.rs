@@ -31,9 +31,9 @@ where
     let mut theirs = UnixStream::from_std(theirs).map_err(refused)?;
     tokio::spawn(async move {
         let over = async {
-            // This too is told by the end of the other side, and nothing else
-            // of what happens here is; so it is known even while the proxy
-            // takes nothing and what was sent before cannot be read to its end.
+            // What the kernel tells here is that the other end was closed, or its
+            // sending side. Reading would find that out too, but not while the
+            // proxy takes nothing and earlier bytes are in the way.
             let _ = watched.ready(Interest::PRIORITY).await;
             sleep(linger).await;
         };

@@ -193,20 +193,6 @@ impl Probe {
     }
 }
 
-/// What the only attempt of a client fails for.
-pub fn cause(config: Config) -> longwire::Error {
-    let (sender, events) = channel();
-    let client = Client::start(config, move |_, event| {
-        let cause = match event {
-            Event::Closed(closed) => closed.error.clone(),
-            _ => None,
-        };
-        let _ = sender.send(cause);
-    });
-    let _client = client.unwrap();
-    events.recv_timeout(LIMIT).expect("an end in time").expect("a failure and its cause")
-}
-
 /// A directory that is removed at the end.
 pub struct TempDir(pub PathBuf);
 

@@ -75,17 +75,22 @@ impl Writer {
             return Err(Error::new(ErrorKind::Utf8, text));
         }
         state.push_fragment(b"", true);
-        state.begun = None;
-        if state.phase == Phase::Open {
-            state.release_pending();
-        }
+        state.end_begun();
         Ok(self.go_on(state, place))
     }
 
-    /// Whether the message begun on connection `epoch` is still unfinished, and its
-    /// connection there.
-    pub(crate) fn is_begun(&self, epoch: u64) -> bool {
-        lock(&self.state).begun(epoch).is_ok()
+    /// Gives up the message begun on connection `epoch`. `None` if its beginning is on the way,
+    /// so that nothing else can follow on that connection.
+    pub(crate) fn give_up(&self, epoch: u64, place: Place) -> Option<Todo> {
+        let mut state = lock(&self.state);
+        match state.begun(epoch) {
+            Ok(begun) if begun.started => None,
+            Ok(_) => {
+                state.end_begun();
+                Some(self.go_on(state, place))
+            }
+            Err(_) => Some(Todo::default()),
+        }
     }
 
     fn go_on(&self, state: MutexGuard<'_, State>, place: Place) -> Todo {
@@ -109,6 +114,13 @@ impl State {
                 ErrorKind::Lost,
                 "the connection was lost before the message was complete",
             )),
+        }
+    }
+
+    fn end_begun(&mut self) {
+        self.begun = None;
+        if self.phase == Phase::Open {
+            self.release_pending();
         }
     }
 

@@ -69,6 +69,12 @@ pub(super) fn second_byte(first: u8, second: u8) -> Result<(), Violation> {
             "expected control frames of at most 125 bytes, got one that announces more",
         ));
     }
+    if first & 0x0F == OpCode::Close as u8 && second == 1 {
+        return Err(Violation::protocol(
+            "expected a close frame that is empty or begins with a code of 2 bytes, \
+             got one of 1 byte",
+        ));
+    }
     Ok(())
 }
 
@@ -93,17 +99,10 @@ pub(super) fn length(second: u8, len: u64) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What the payload of a close frame says.
+/// What the payload of a close frame says; it is not 1 byte, as
+/// `second_byte` saw to.
 pub(super) fn close(payload: &[u8]) -> Result<Option<Close<'_>>, Violation> {
-    let Some((&code, reason)) = payload.split_first_chunk() else {
-        return match payload.len() {
-            0 => Ok(None),
-            _ => Err(Violation::protocol(
-                "expected a close frame that is empty or begins with a code of 2 bytes, \
-                 got one of 1 byte",
-            )),
-        };
-    };
+    let Some((&code, reason)) = payload.split_first_chunk() else { return Ok(None) };
     let code = u16::from_be_bytes(code);
     if !is_valid_received(code) {
         return Err(Violation::protocol(format!(
@@ -117,6 +116,16 @@ pub(super) fn close(payload: &[u8]) -> Result<Option<Close<'_>>, Violation> {
             error.valid_up_to()
         ))),
     }
+}
+
+/// Refuses the beginning of a close frame's payload if no rest can mend it.
+pub(super) fn close_so_far(payload: &[u8]) -> Result<(), Violation> {
+    let whole = match std::str::from_utf8(payload.get(2..).unwrap_or_default()) {
+        // The rest of a character may be to come.
+        Err(error) if error.error_len().is_none() => 2 + error.valid_up_to(),
+        _ => payload.len(),
+    };
+    close(&payload[..whole]).map(drop)
 }
 
 /// `text` is a text message, or its beginning, known to be broken.

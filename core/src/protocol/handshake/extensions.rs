@@ -205,15 +205,13 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_must_be_granted() {
-        let mut options = Compression::default();
-        options.server_max_window_bits = 10;
+        let options = Compression { server_max_window_bits: 10, ..Compression::default() };
         assert!(agreement(Some(&options), "permessage-deflate").is_err());
         assert!(
             agreement(Some(&options), "permessage-deflate; server_max_window_bits=11").is_err()
         );
         assert!(agreement(Some(&options), "permessage-deflate; server_max_window_bits=10").is_ok());
-        options = Compression::default();
-        options.server_no_context_takeover = true;
+        let options = Compression { server_no_context_takeover: true, ..Compression::default() };
         assert!(agreement(Some(&options), "permessage-deflate").is_err());
         assert!(
             agreement(Some(&options), "permessage-deflate; server_no_context_takeover").is_ok()
