@@ -3,8 +3,6 @@
 //! **Between its first frame and its last no other message goes out**, only control
 //! frames; whole messages wait among the pending ones.
 
-use std::sync::MutexGuard;
-
 use super::{Phase, Place, State, Todo, Writer, closed, full, offline, opcode};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +10,7 @@ use crate::event::MessageKind;
 use crate::protocol::encoder::{Frame, encoded_len};
 use crate::protocol::frame::OpCode;
 use crate::protocol::utf8::Utf8Stream;
+use crate::sync::MutexGuard;
 
 /// The message that is being sent.
 pub(super) struct Begun {
