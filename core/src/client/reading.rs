@@ -10,6 +10,7 @@
 //! behind them is put aside until the host comes back, but not for longer
 //! than [`PATIENCE`]: see [`ReaderSlot::Ended`].
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -180,7 +181,9 @@ impl Shared {
         if host.finished.load(Ordering::Acquire) || self.is_released() {
             return Ok(Drive::Finished);
         }
+        let bytes = Cell::new(0_usize);
         let on_event = &mut |event: Event<'_>| {
+            bytes.set(bytes.get().saturating_add(payload_len(&event)));
             if !self.is_released() {
                 on_event(event);
             }
@@ -210,7 +213,9 @@ impl Shared {
         let Some(mut held) = held else { return Ok(self.last_word(host, left < budget)) };
         let pumped = self.pump_held(&mut held, on_event, &mut || {
             left = left.saturating_sub(1);
-            left > 0
+            // A host may keep what it is given, and compressed messages come to
+            // much more than was read.
+            left > 0 && bytes.get() < self.config.receive_buffer
         });
         if pumped == Pumped::Ended {
             return Ok(self.last_word(host, left < budget));
@@ -346,6 +351,14 @@ impl Shared {
         }
         // Bytes that were decoded no further are not in the socket any more.
         host.signal();
+    }
+}
+
+fn payload_len(event: &Event<'_>) -> usize {
+    match event {
+        Event::Message(message) => message.as_bytes().len(),
+        Event::Chunk(chunk) => chunk.payload.len(),
+        _ => 0,
     }
 }
 
