@@ -51,7 +51,7 @@ fn plainly(answer: &str) -> String {
     let answer = answer.replace('"', "");
     let answer = answer.trim_matches(|c: char| c == ',' || c.is_ascii_whitespace());
     let trimmed = |parameter: &str| {
-        let parts: Vec<_> = parameter.split('=').map(|part| part.trim_ascii()).collect();
+        let parts: Vec<_> = parameter.split('=').map(str::trim_ascii).collect();
         parts.join("=")
     };
     answer.split(';').map(trimmed).collect::<Vec<_>>().join("; ")

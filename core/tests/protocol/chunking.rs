@@ -48,7 +48,7 @@ fn put_together(items: Vec<Owned>) -> Vec<Owned> {
         match kind {
             _ if !last => {}
             MessageKind::Text => {
-                whole.push(Owned::Text(String::from_utf8(message.clone()).unwrap()))
+                whole.push(Owned::Text(String::from_utf8(message.clone()).unwrap()));
             }
             MessageKind::Binary => whole.push(Owned::Binary(message.clone())),
         }
