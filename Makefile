@@ -28,16 +28,17 @@ RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 RUST_RUNNER = $(CARGO) $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
 
 # What `make test` runs, in this order: what fails fastest comes first.
-TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop bench-syscalls demo
+TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop conformance-quick bench-syscalls demo
 
 include ffi-c/c.mk
 include bindings-python/python.mk
 include bindings-node/node.mk
 include bench/bench.mk
+include tests/conformance/conformance.mk
 include tests/violations/violations.mk
 
 # Checked like the package: the programs that are no part of it.
-PY_CHECKED += bench examples/demo tests/docs tests/interop tests/violations
+PY_CHECKED += bench examples/demo tests/conformance tests/docs tests/interop tests/violations
 
 .PHONY: help
 help: ## list what there is to type
@@ -63,12 +64,15 @@ lint: rust-lint py-lint node-types docs ## what can be checked without running a
 docs: setup py-venv rust-docs ## the documentation: links, snippets, the Rust reference
 	.local/venv/bin/python tests/docs/check.py
 
-# The rules of the next two are in c.mk and bench.mk.
+# The rules of the next three are in c.mk, bench.mk and conformance.mk.
 .PHONY: install
 install: c-install ## library, headers, pkg-config and CMake files below PREFIX (/usr/local)
 
 .PHONY: bench
 bench: ## what longwire adds to a raw socket, in every language
+
+.PHONY: conformance
+conformance: ## the Autobahn suite in full, through C, Python and Node (half an hour)
 
 .PHONY: setup
 setup: .local/setup.stamp ## what building and testing needs (done by itself)

@@ -33,11 +33,12 @@
  * as others, and inside callbacks. Three rules remain. After lw_client_free or
  * lw_client_release the handle is gone for all threads. lw_client_free waits for a
  * callback that is running on another thread, so do not call it while holding
- * a lock that the callback takes. And a configuration is used by one thread at
- * a time.
+ * a lock that the callback takes. And a configuration or an lw_message is used by
+ * one thread at a time.
  *
  * Sends go out on the thread that calls them, with no detour, and never block.
- * The messages of one thread arrive in the order in which they were sent.
+ * The messages of one thread arrive in the order in which they were sent, each
+ * whole: while an lw_message is under way the others wait for its end.
  *
  * OWNERSHIP
  *
@@ -45,8 +46,9 @@
  * be freed or changed when the call returns. What an event points to, and the
  * event itself, is borrowed and lives until the callback returns; copy what you
  * keep. A configuration is freed with lw_config_free, a client with
- * lw_client_free or lw_client_release, an error received through an
- * lw_error ** with lw_error_free. Freeing NULL does nothing.
+ * lw_client_free or lw_client_release, a message that was begun with lw_message_end
+ * or lw_message_abandon, before or after its client, and an error received through
+ * an lw_error ** with lw_error_free. Freeing NULL does nothing.
  *
  * user is yours: the library hands it to the callback and, when no callback
  * will run any more, exactly once to free_user.
@@ -71,11 +73,25 @@
  *
  * EVENTS
  *
- *     OPEN (MESSAGE | PONG | DRAIN)* DOWN  ...  OPEN ...  CLOSED
+ *     OPEN (MESSAGE | CHUNK | PONG | DRAIN)* DOWN  ...  OPEN ...  CLOSED
  *
  * CLOSED is always the last event, and comes exactly once, unless the client is
  * freed first: after that nothing comes. New kinds of events may appear in later
  * versions; ignore what you do not know.
+ *
+ * LARGE MESSAGES
+ *
+ * A message need not be in memory as a whole. With lw_config_set_streaming it is
+ * delivered in parts, as LW_EVENT_CHUNK instead of LW_EVENT_MESSAGE, and may be of
+ * any length. lw_message_begin sends one piece by piece.
+ *
+ * COMPRESSION
+ *
+ * permessage-deflate is offered and, if the server agrees, used: extensions of
+ * LW_EVENT_OPEN tells. By default a connection keeps no memory for what it
+ * sends, and 48 KB for what it receives, from the first compressed message on. See
+ * lw_config_set_compression, and LW_SEND_UNCOMPRESSED for what must not be
+ * compressed.
  *
  * FORK
  *
@@ -105,6 +121,11 @@ typedef struct lw_config lw_config;
  * A WebSocket client: one connection at a time, replaced when it is lost.
  */
 typedef struct lw_client lw_client;
+
+/**
+ * A message that is sent piece by piece.
+ */
+typedef struct lw_message lw_message;
 
 /**
  * Why something failed: a code, and a sentence that says what was expected and
@@ -170,7 +191,8 @@ uint32_t lw_version_number(void);
 #define LW_EFULL -4
 
 /**
- * Not connected, and the client was told to refuse sends meanwhile.
+ * Not connected, and the client was told to refuse sends meanwhile; or this is a
+ * ping or an lw_message, which never wait for a connection.
  */
 #define LW_EOFFLINE -5
 
@@ -242,7 +264,7 @@ uint32_t lw_version_number(void);
 
 /**
  * The client is being driven already, by another thread or further up the
- * stack.
+ * stack; or another message of lw_message_begin has not ended.
  */
 #define LW_EBUSY -19
 
@@ -549,6 +571,15 @@ int32_t lw_config_set_compression_context_takeover(lw_config *config,
 #define LW_EVENT_CLOSED 6
 
 /**
+ * A part of a message as it arrived, with lw_config_set_streaming: data, len,
+ * is_text, first, last. How the server cut the message into fragments does not
+ * matter. A part may be empty, and end inside a character; that all of a text
+ * is UTF-8 is checked as it comes. A message whose connection is lost
+ * meanwhile has no last part: LW_EVENT_DOWN or LW_EVENT_CLOSED follows.
+ */
+#define LW_EVENT_CHUNK 7
+
+/**
  * One thing that happened to a client. The event and everything it points to
  * belong to the library and live until the callback returns.
  *
@@ -580,7 +611,8 @@ typedef struct lw_event {
      */
     uint16_t code;
     /**
-     * MESSAGE: whether this is text (valid UTF-8) or binary.
+     * MESSAGE, CHUNK: whether this is text (valid UTF-8; a message, not each of
+     * its chunks) or binary.
      */
     bool is_text;
     /**
@@ -588,7 +620,7 @@ typedef struct lw_event {
      */
     bool clean;
     /**
-     * MESSAGE, PONG: the payload, not NUL-terminated. DOWN, CLOSED: the
+     * MESSAGE, CHUNK, PONG: the payload, not NUL-terminated. DOWN, CLOSED: the
      * beginning of the body with which the server refused the handshake.
      */
     const uint8_t *data;
@@ -629,6 +661,14 @@ typedef struct lw_event {
      * For lw_event_header.
      */
     const lw_headers *headers;
+    /**
+     * CHUNK: a message begins.
+     */
+    bool first;
+    /**
+     * CHUNK: the message is complete.
+     */
+    bool last;
 } lw_event;
 
 /**
@@ -690,7 +730,9 @@ bool lw_event_header(const struct lw_event *event,
 #define LW_DRIVE_IDLE 0
 
 /**
- * lw_client_drive: the budget was spent; the descriptor stays readable.
+ * lw_client_drive: there is more to do, as the budget was spent, or as the
+ * peer closes and gets its answer after your replies to what came before; the
+ * descriptor stays readable.
  */
 #define LW_DRIVE_MORE 1
 
@@ -701,18 +743,19 @@ bool lw_event_header(const struct lw_event *event,
 #define LW_DRIVE_FINISHED 2
 
 /**
- * lw_client_send: a text message, in UTF-8.
+ * lw_client_send, lw_message_begin: a text message, in UTF-8.
  */
 #define LW_TEXT 1
 
 /**
- * lw_client_send: a binary message.
+ * lw_client_send, lw_message_begin: a binary message.
  */
 #define LW_BINARY 2
 
 /**
- * lw_client_send: as it is, even if compression was agreed on; for what is compressed
- * already, or secret beside what others can choose (RFC 7692 section 8).
+ * lw_client_send, lw_message_begin: as it is, even if compression was agreed on; for
+ * what is compressed already, or secret beside what others can choose (RFC 7692
+ * section 8).
  */
 #define LW_SEND_UNCOMPRESSED 1
 
@@ -782,7 +825,8 @@ int32_t lw_client_drive(lw_client *client,
  *
  * Returns LW_OK; LW_EFULL if the send buffer is full (nothing was taken, and
  * LW_EVENT_DRAIN follows); LW_EOFFLINE if not connected and so configured;
- * LW_ECLOSED; LW_EUTF8; LW_EFORKED. Any thread, also inside a callback.
+ * LW_ECLOSED; LW_EUTF8; LW_ETOOBIG past the largest message; LW_EFORKED. Any
+ * thread, also inside a callback.
  */
 int32_t lw_client_send_text(lw_client *client, const char *text, size_t len);
 
@@ -816,7 +860,8 @@ int32_t lw_client_ping(lw_client *client, const void *data, size_t len);
  * client's life: it does not reconnect. code is 1000 to 1003, 1007 to 1014
  * or 3000 to 4999; 0 sends neither code nor reason. The reason is UTF-8, at
  * most 123 bytes, and may be NULL.
- * LW_EVENT_CLOSED follows. Without effect on a client that is closing already.
+ * LW_EVENT_CLOSED follows. Without effect on a client that is closing already. An
+ * lw_message under way ends here unfinished, and what waits behind it is not sent.
  *
  * Returns LW_OK, LW_EINVAL or LW_EFORKED. Any thread, also inside a callback.
  */
@@ -871,6 +916,56 @@ void lw_client_release(lw_client *client);
  * the process exits. Returns LW_OK. Any thread, but not inside a callback.
  */
 int32_t lw_shutdown(uint32_t limit_ms);
+
+/* Messages ------------------------------------------------------------------------ */
+
+/**
+ * Begins a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
+ * LW_SEND_UNCOMPRESSED. Stores it in message and returns LW_OK; or stores NULL
+ * there and returns a code: LW_EOFFLINE if not connected, or if messages that were
+ * queued meanwhile have yet to go out, for this one is never queued; LW_EBUSY while
+ * another such message of this client has not ended; LW_EINVAL; LW_ECLOSED;
+ * LW_EFORKED.
+ *
+ * Whole messages that are sent until it ends wait for that, in the send buffer; pings
+ * do not. It has no largest size. Any thread, also inside a callback.
+ */
+int32_t lw_message_begin(lw_client *client,
+                         uint32_t kind,
+                         uint32_t flags,
+                         lw_message **message);
+
+/**
+ * Sends the next len bytes of the message. Text may be cut anywhere, also inside a
+ * character. Never blocks; the bytes are copied or gone when this returns.
+ *
+ * Returns LW_OK; LW_EFULL if the send buffer is full (LW_EVENT_DRAIN follows) and
+ * LW_EUTF8 for what cannot go on a text, which both took nothing, so that the same or
+ * another piece may follow; LW_ELOST if the connection is no more that the message
+ * began on, and LW_ECLOSED, after which nothing can; LW_EINVAL; LW_EFORKED. Any
+ * thread, one at a time for each message, also inside a callback.
+ */
+int32_t lw_message_continue(lw_message *message, const void *data, size_t len);
+
+/**
+ * Ends the message, frees the handle, and lets out the messages that waited.
+ *
+ * Returns LW_OK, which means what it means for a send; LW_EUTF8 if a text ends inside
+ * a character, which gives the connection up like lw_message_abandon; LW_ELOST or
+ * LW_ECLOSED if it cannot be completed any more; LW_EINVAL for NULL; LW_EFORKED. Never
+ * LW_EFULL. The handle is gone whatever this returns. Any thread, also inside a
+ * callback; once.
+ */
+int32_t lw_message_end(lw_message *message);
+
+/**
+ * Frees the handle of a message that is not to be completed. Of one that has no piece
+ * yet nothing was sent. Otherwise the server can make nothing of what follows: the
+ * connection, if it is still there, is given up with close code 1011, LW_EVENT_DOWN
+ * or LW_EVENT_CLOSED tell of LW_ELOST, and the client comes back as after any loss.
+ * NULL is fine. Any thread, also inside a callback; instead of lw_message_end.
+ */
+void lw_message_abandon(lw_message *message);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -348,6 +348,19 @@ public:
     view data() const noexcept { return bytes(); }
 };
 
+// A part of a message as it arrived, with set_streaming(true). See LW_EVENT_CHUNK.
+class chunk : public detail::event_ref {
+public:
+    using event_ref::event_ref;
+    bool is_text() const noexcept { return event_->is_text; }
+    // Lives until the handler returns. May be empty, and end inside a character.
+    view data() const noexcept { return bytes(); }
+    // A message begins.
+    bool first() const noexcept { return event_->first; }
+    // The message is complete.
+    bool last() const noexcept { return event_->last; }
+};
+
 // The answer to a ping.
 class pong : public detail::event_ref {
 public:
@@ -392,6 +405,52 @@ struct ending {
 // LW_SEND_UNCOMPRESSED.
 enum class compress { no, yes };
 
+namespace detail {
+
+inline std::uint32_t flags(compress may) noexcept {
+    return may == compress::no ? LW_SEND_UNCOMPRESSED : 0;
+}
+
+} // namespace detail
+
+// A message that is sent piece by piece; made by client_ref::begin_text and
+// begin_binary, and used by one thread at a time. Whole messages that are sent
+// meanwhile wait for its end. The destructor of one that was written to and has not
+// ended gives the connection up (lw_message_abandon): the server could make nothing
+// of the rest.
+// May outlive its client. Can be moved, not copied.
+class message_writer {
+public:
+    // Takes the C handle over.
+    explicit message_writer(lw_message *message) noexcept : message_(message) {}
+
+    // Text may be cut anywhere, also inside a character.
+    void write(view piece) { detail::check(try_write(piece), "write"); }
+    void write(const void *data, std::size_t size) {
+        detail::check(try_write(data, size), "write");
+    }
+    // LW_OK or a code instead of an exception. LW_EFULL took nothing of the piece;
+    // `drain` follows.
+    std::int32_t try_write(view piece) noexcept { return try_write(piece.data(), piece.size()); }
+    std::int32_t try_write(const void *data, std::size_t size) noexcept {
+        return lw_message_continue(message_.get(), data, size);
+    }
+
+    // Ends the message, and lets out those that waited. Throws if it could not be
+    // completed (LW_EUTF8, LW_ELOST, LW_ECLOSED); it is over all the same.
+    void end() { detail::check(lw_message_end(message_.release()), "end"); }
+
+    // The C handle, which stays with this object; NULL after the end.
+    lw_message *get() const noexcept { return message_.get(); }
+
+private:
+    struct deleter {
+        void operator()(lw_message *message) const noexcept { lw_message_abandon(message); }
+    };
+
+    std::unique_ptr<lw_message, deleter> message_;
+};
+
 // What one does with a client, for whoever does not own it. A handler gets one;
 // it is valid as long as the client, and in a handler until the handler returns.
 class client_ref {
@@ -410,14 +469,22 @@ public:
 
     // LW_OK or a code instead of an exception; LW_EFULL is nothing exceptional.
     std::int32_t try_send_text(view text, compress may = compress::yes) noexcept {
-        return lw_client_send(client_, LW_TEXT, text.data(), text.size(), flags(may));
+        return lw_client_send(client_, LW_TEXT, text.data(), text.size(), detail::flags(may));
     }
     std::int32_t try_send_binary(view data, compress may = compress::yes) noexcept {
         return try_send_binary(data.data(), data.size(), may);
     }
     std::int32_t try_send_binary(const void *data, std::size_t size,
                                  compress may = compress::yes) noexcept {
-        return lw_client_send(client_, LW_BINARY, data, size, flags(may));
+        return lw_client_send(client_, LW_BINARY, data, size, detail::flags(may));
+    }
+
+    // Begins a message that is sent piece by piece; see lw_message_begin.
+    message_writer begin_text(compress may = compress::yes) {
+        return begin(LW_TEXT, may, "begin_text");
+    }
+    message_writer begin_binary(compress may = compress::yes) {
+        return begin(LW_BINARY, may, "begin_binary");
     }
 
     void ping(view data = view()) {
@@ -442,8 +509,10 @@ protected:
     lw_client *client_;
 
 private:
-    static std::uint32_t flags(compress may) noexcept {
-        return may == compress::no ? LW_SEND_UNCOMPRESSED : 0;
+    message_writer begin(std::uint32_t kind, compress may, const char *what) {
+        lw_message *message = nullptr;
+        detail::check(lw_message_begin(client_, kind, detail::flags(may), &message), what);
+        return message_writer(message);
     }
 };
 
@@ -452,6 +521,8 @@ private:
 struct handlers {
     std::function<void(client_ref, const opened &)> open;
     std::function<void(client_ref, const longwire::message &)> message;
+    // With set_streaming(true), instead of `message`.
+    std::function<void(client_ref, const longwire::chunk &)> chunk;
     std::function<void(client_ref, const longwire::pong &)> pong;
     std::function<void(client_ref, const longwire::down &)> down;
     std::function<void(client_ref)> drain;
@@ -520,6 +591,9 @@ private:
             break;
         case LW_EVENT_MESSAGE:
             call(on_.message, client, message(event));
+            break;
+        case LW_EVENT_CHUNK:
+            call(on_.chunk, client, chunk(event));
             break;
         case LW_EVENT_PONG:
             call(on_.pong, client, pong(event));

@@ -171,7 +171,7 @@ impl Recv {
             self.over = true;
             return Err(self.ended(py));
         }
-        let waiter = driver.get().receive(py)?;
+        let waiter = Driver::receive(&driver)?;
         self.waiting = Some(waiter.clone_ref(py));
         Ok(waiter)
     }

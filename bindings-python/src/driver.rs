@@ -32,6 +32,10 @@ use crate::{error, event};
 /// descriptor is not watched, since no `Drain` can be seen then.
 const RETRY: f64 = 0.05;
 
+/// So many seconds a task may take with the last messages before the
+/// connection ends behind its back.
+const PATIENCE: f64 = 0.1;
+
 #[pyclass(frozen, module = "longwire._longwire")]
 pub(crate) struct Driver {
     pub(crate) client: Client,
@@ -53,6 +57,8 @@ struct State {
     owner: Option<Py<PyWeakrefReference>>,
     /// Whether the loop watches the descriptor.
     watching: bool,
+    /// The end of the connection waits for a task that deals with its last messages.
+    end_put_off: bool,
     receiver: Option<Py<Waiter>>,
     /// Sends that wait for room, first come first served.
     senders: VecDeque<Py<Send>>,
@@ -85,6 +91,7 @@ impl Driver {
                 inbox: Inbox::new(config),
                 owner: None,
                 watching: false,
+                end_put_off: false,
                 receiver: None,
                 senders: VecDeque::new(),
                 drained: false,
@@ -121,6 +128,17 @@ impl Driver {
         Self::watch(slf)
     }
 
+    /// Goes on with the connection's end once a task asks for the next message,
+    /// and so has replied to those before it, or after a moment.
+    fn put_end_off(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        Self::unwatch(slf)?;
+        slf.get().lock(py).end_put_off = true;
+        let watch = slf.getattr(intern!(py, "watch_again"))?;
+        let event_loop = slf.get().event_loop.bind(py);
+        event_loop.call_method1(intern!(py, "call_later"), (PATIENCE, watch)).map(drop)
+    }
+
     fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         {
@@ -129,6 +147,7 @@ impl Driver {
                 return Ok(());
             }
             state.watching = true;
+            state.end_put_off = false;
         }
         slf.get()
             .event_loop
@@ -208,11 +227,18 @@ impl Driver {
         receiver.is_some_and(|receiver| !receiver.get().done(py))
     }
 
-    /// A waiter for the next message.
-    pub(crate) fn receive(&self, py: Python<'_>) -> PyResult<Py<Waiter>> {
-        let waiter = Waiter::new(py, &self.event_loop)?;
-        let before = self.lock(py).receiver.replace(waiter.clone_ref(py));
+    /// A waiter for the next message. Whoever waits has dealt with what came before.
+    pub(crate) fn receive(slf: &Bound<'_, Self>) -> PyResult<Py<Waiter>> {
+        let py = slf.py();
+        let waiter = Waiter::new(py, &slf.get().event_loop)?;
+        let mut state = slf.get().lock(py);
+        let before = state.receiver.replace(waiter.clone_ref(py));
+        let ending = state.end_put_off;
+        drop(state);
         drop(before);
+        if ending {
+            Self::watch(slf)?;
+        }
         Ok(waiter)
     }
 
@@ -430,7 +456,7 @@ impl Source for Driver {
 impl State {
     /// Whether to watch the descriptor again after the inbox was full.
     fn may_resume(&self) -> bool {
-        !self.watching && !self.finished && self.inbox.has_room()
+        !self.watching && !self.end_put_off && !self.finished && self.inbox.has_room()
     }
 }
 
@@ -441,6 +467,7 @@ impl Driver {
         let py = slf.py();
         let this = slf.get();
         let (driven, delivered) = this.drive(py);
+        let ending = matches!(driven, Ok(Drive::Ending));
         match driven {
             Ok(Drive::Finished) => this.lock(py).finished = true,
             Ok(_) => {}
@@ -468,6 +495,9 @@ impl Driver {
         if let Some(receiver) = receiver {
             Waiter::wake_now(receiver.bind(py))?;
         }
+        if ending && !this.lock(py).closing && !this.has_receiver(py) {
+            Self::put_end_off(slf)?;
+        }
         delivered
     }
 
@@ -485,6 +515,10 @@ impl Driver {
 
     fn unwatch_now(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::unwatch(slf)
+    }
+
+    fn watch_again(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::watch(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -82,7 +82,7 @@ kinds! {
     /// The operating system refused a resource: a thread, a descriptor, memory.
     Resource = -18, "ERESOURCE", true;
     /// The client is being driven already, by another thread or by the caller
-    /// further up the stack.
+    /// further up the stack; or another message sent in fragments is unfinished.
     Busy = -19, "EBUSY", false;
     /// The client was made by the parent of this forked process.
     Forked = -20, "EFORKED", false;

@@ -59,6 +59,7 @@ mod error;
 mod event;
 mod options;
 pub mod protocol;
+mod sync;
 mod transport;
 
 pub use client::{Client, Drive, MessageWriter, SendOptions, Sent};

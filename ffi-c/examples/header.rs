@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters of the header: title and module.
-const NOUNS: [(&str, &str); 7] = [
+const NOUNS: [(&str, &str); 8] = [
     ("Version", "version"),
     ("Errors", "error"),
     ("Configuration", "config"),
@@ -17,6 +17,7 @@ const NOUNS: [(&str, &str); 7] = [
     ("Configuration: compression", "config/compression"),
     ("Events", "event"),
     ("Clients", "client"),
+    ("Messages", "message"),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

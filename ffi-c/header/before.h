@@ -33,11 +33,12 @@
  * as others, and inside callbacks. Three rules remain. After lw_client_free or
  * lw_client_release the handle is gone for all threads. lw_client_free waits for a
  * callback that is running on another thread, so do not call it while holding
- * a lock that the callback takes. And a configuration is used by one thread at
- * a time.
+ * a lock that the callback takes. And a configuration or an lw_message is used by
+ * one thread at a time.
  *
  * Sends go out on the thread that calls them, with no detour, and never block.
- * The messages of one thread arrive in the order in which they were sent.
+ * The messages of one thread arrive in the order in which they were sent, each
+ * whole: while an lw_message is under way the others wait for its end.
  *
  * OWNERSHIP
  *
@@ -45,8 +46,9 @@
  * be freed or changed when the call returns. What an event points to, and the
  * event itself, is borrowed and lives until the callback returns; copy what you
  * keep. A configuration is freed with lw_config_free, a client with
- * lw_client_free or lw_client_release, an error received through an
- * lw_error ** with lw_error_free. Freeing NULL does nothing.
+ * lw_client_free or lw_client_release, a message that was begun with lw_message_end
+ * or lw_message_abandon, before or after its client, and an error received through
+ * an lw_error ** with lw_error_free. Freeing NULL does nothing.
  *
  * user is yours: the library hands it to the callback and, when no callback
  * will run any more, exactly once to free_user.
@@ -71,11 +73,25 @@
  *
  * EVENTS
  *
- *     OPEN (MESSAGE | PONG | DRAIN)* DOWN  ...  OPEN ...  CLOSED
+ *     OPEN (MESSAGE | CHUNK | PONG | DRAIN)* DOWN  ...  OPEN ...  CLOSED
  *
  * CLOSED is always the last event, and comes exactly once, unless the client is
  * freed first: after that nothing comes. New kinds of events may appear in later
  * versions; ignore what you do not know.
+ *
+ * LARGE MESSAGES
+ *
+ * A message need not be in memory as a whole. With lw_config_set_streaming it is
+ * delivered in parts, as LW_EVENT_CHUNK instead of LW_EVENT_MESSAGE, and may be of
+ * any length. lw_message_begin sends one piece by piece.
+ *
+ * COMPRESSION
+ *
+ * permessage-deflate is offered and, if the server agrees, used: extensions of
+ * LW_EVENT_OPEN tells. By default a connection keeps no memory for what it
+ * sends, and 48 KB for what it receives, from the first compressed message on. See
+ * lw_config_set_compression, and LW_SEND_UNCOMPRESSED for what must not be
+ * compressed.
  *
  * FORK
  *
@@ -105,6 +121,11 @@ typedef struct lw_config lw_config;
  * A WebSocket client: one connection at a time, replaced when it is lost.
  */
 typedef struct lw_client lw_client;
+
+/**
+ * A message that is sent piece by piece.
+ */
+typedef struct lw_message lw_message;
 
 /**
  * Why something failed: a code, and a sentence that says what was expected and

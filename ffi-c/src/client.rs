@@ -29,19 +29,22 @@ pub const LW_STATE_CLOSED: i32 = 4;
 /// lw_client_drive: everything that was there has been delivered. The same as
 /// LW_OK.
 pub const LW_DRIVE_IDLE: i32 = 0;
-/// lw_client_drive: the budget was spent; the descriptor stays readable.
+/// lw_client_drive: there is more to do, as the budget was spent, or as the
+/// peer closes and gets its answer after your replies to what came before; the
+/// descriptor stays readable.
 pub const LW_DRIVE_MORE: i32 = 1;
 /// lw_client_drive: LW_EVENT_CLOSED was delivered, now or before, or the
 /// callback freed the client; no event will ever come.
 pub const LW_DRIVE_FINISHED: i32 = 2;
 
-/// lw_client_send: a text message, in UTF-8.
+/// lw_client_send, lw_message_begin: a text message, in UTF-8.
 pub const LW_TEXT: u32 = 1;
-/// lw_client_send: a binary message.
+/// lw_client_send, lw_message_begin: a binary message.
 pub const LW_BINARY: u32 = 2;
 
-/// lw_client_send: as it is, even if compression was agreed on; for what is compressed
-/// already, or secret beside what others can choose (RFC 7692 section 8).
+/// lw_client_send, lw_message_begin: as it is, even if compression was agreed on; for
+/// what is compressed already, or secret beside what others can choose (RFC 7692
+/// section 8).
 pub const LW_SEND_UNCOMPRESSED: u32 = 1;
 
 /// A WebSocket client: one connection at a time, replaced when it is lost.
@@ -100,15 +103,23 @@ impl Drop for User {
 ///
 /// # Safety
 /// `client` is null or a handle that C has neither freed nor released.
-unsafe fn with<T>(client: *const lw_client, f: impl FnOnce(&Client) -> Result<T>) -> Result<T> {
+pub(crate) unsafe fn with<T>(
+    client: *const lw_client,
+    f: impl FnOnce(&Client) -> Result<T>,
+) -> Result<T> {
     // SAFETY: the caller's promise.
     let Some(client) = (unsafe { client.as_ref() }) else {
         return Err(invalid("client: expected a handle, got NULL"));
     };
-    catch(|| f(client.core())).inspect_err(|error| {
+    guarded(client.core(), || f(client.core()))
+}
+
+/// Runs `f`; a panic closes the client.
+pub(crate) fn guarded<T>(client: &Client, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch(f).inspect_err(|error| {
         if error.kind() == ErrorKind::Panic {
             // The panic is reported already; a second one has nothing to add.
-            let _ = catch(|| client.core().close(1011, "internal error"));
+            let _ = catch(|| client.close(1011, "internal error"));
         }
     })
 }
@@ -259,7 +270,7 @@ pub unsafe extern "C" fn lw_client_drive(
     number(driven.map(|driven| match driven {
         _ if ours.has_ended() => LW_DRIVE_FINISHED,
         Drive::Idle => LW_DRIVE_IDLE,
-        Drive::More => LW_DRIVE_MORE,
+        Drive::More | Drive::Ending => LW_DRIVE_MORE,
         Drive::Finished => LW_DRIVE_FINISHED,
     }))
 }
@@ -270,7 +281,8 @@ pub unsafe extern "C" fn lw_client_drive(
 ///
 /// Returns LW_OK; LW_EFULL if the send buffer is full (nothing was taken, and
 /// LW_EVENT_DRAIN follows); LW_EOFFLINE if not connected and so configured;
-/// LW_ECLOSED; LW_EUTF8; LW_EFORKED. Any thread, also inside a callback.
+/// LW_ECLOSED; LW_EUTF8; LW_ETOOBIG past the largest message; LW_EFORKED. Any
+/// thread, also inside a callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_client_send_text(
     client: *mut lw_client,
@@ -316,7 +328,7 @@ pub unsafe extern "C" fn lw_client_send(
     })
 }
 
-fn message_kind(kind: u32) -> Result<MessageKind> {
+pub(crate) fn message_kind(kind: u32) -> Result<MessageKind> {
     match kind {
         LW_TEXT => Ok(MessageKind::Text),
         LW_BINARY => Ok(MessageKind::Binary),
@@ -324,7 +336,7 @@ fn message_kind(kind: u32) -> Result<MessageKind> {
     }
 }
 
-fn send_options(flags: u32) -> Result<SendOptions> {
+pub(crate) fn send_options(flags: u32) -> Result<SendOptions> {
     if flags & !LW_SEND_UNCOMPRESSED != 0 {
         return Err(invalid(format!("flags: expected 0 or LW_SEND_UNCOMPRESSED, got {flags:#x}")));
     }
@@ -352,7 +364,8 @@ pub unsafe extern "C" fn lw_client_ping(
 /// client's life: it does not reconnect. code is 1000 to 1003, 1007 to 1014
 /// or 3000 to 4999; 0 sends neither code nor reason. The reason is UTF-8, at
 /// most 123 bytes, and may be NULL.
-/// LW_EVENT_CLOSED follows. Without effect on a client that is closing already.
+/// LW_EVENT_CLOSED follows. Without effect on a client that is closing already. An
+/// lw_message under way ends here unfinished, and what waits behind it is not sent.
 ///
 /// Returns LW_OK, LW_EINVAL or LW_EFORKED. Any thread, also inside a callback.
 #[unsafe(no_mangle)]

@@ -19,7 +19,8 @@ pub const LW_ECLOSED: i32 = -3;
 /// The send buffer is full: nothing of the message was taken, and
 /// LW_EVENT_DRAIN follows.
 pub const LW_EFULL: i32 = -4;
-/// Not connected, and the client was told to refuse sends meanwhile.
+/// Not connected, and the client was told to refuse sends meanwhile; or this is a
+/// ping or an lw_message, which never wait for a connection.
 pub const LW_EOFFLINE: i32 = -5;
 /// A time limit passed.
 pub const LW_ETIMEOUT: i32 = -6;
@@ -49,7 +50,7 @@ pub const LW_EHEARTBEAT: i32 = -17;
 /// The operating system refused a thread, a descriptor or memory.
 pub const LW_ERESOURCE: i32 = -18;
 /// The client is being driven already, by another thread or further up the
-/// stack.
+/// stack; or another message of lw_message_begin has not ended.
 pub const LW_EBUSY: i32 = -19;
 /// The client was made by the parent of this forked process.
 pub const LW_EFORKED: i32 = -20;
@@ -79,7 +80,7 @@ const CODES: &[(i32, &CStr, &CStr)] = &[
     (LW_ELOST, c"LW_ELOST", c"the connection was lost"),
     (LW_EHEARTBEAT, c"LW_EHEARTBEAT", c"the peer did not answer a ping in time"),
     (LW_ERESOURCE, c"LW_ERESOURCE", c"the operating system refused a resource"),
-    (LW_EBUSY, c"LW_EBUSY", c"the client is being driven already"),
+    (LW_EBUSY, c"LW_EBUSY", c"the client is doing already what it does one at a time"),
     (LW_EFORKED, c"LW_EFORKED", c"the client belongs to the parent process"),
     (LW_EPANIC, c"LW_EPANIC", c"a defect in longwire"),
     (LW_EUNSUPPORTED, c"LW_EUNSUPPORTED", c"this kind of client does not have the operation"),

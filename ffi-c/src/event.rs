@@ -29,6 +29,12 @@ pub const LW_EVENT_DRAIN: u32 = 5;
 /// end was wanted by one of the two sides. Data, len and headers as for
 /// LW_EVENT_DOWN.
 pub const LW_EVENT_CLOSED: u32 = 6;
+/// A part of a message as it arrived, with lw_config_set_streaming: data, len,
+/// is_text, first, last. How the server cut the message into fragments does not
+/// matter. A part may be empty, and end inside a character; that all of a text
+/// is UTF-8 is checked as it comes. A message whose connection is lost
+/// meanwhile has no last part: LW_EVENT_DOWN or LW_EVENT_CLOSED follows.
+pub const LW_EVENT_CHUNK: u32 = 7;
 
 /// Response headers.
 pub struct lw_headers(Vec<(String, Vec<u8>)>);
@@ -53,11 +59,12 @@ pub struct lw_event {
     /// DOWN, CLOSED: the peer's close code as it came; CLOSED: 1005 if its
     /// close frame had none, 1006 if there was no close frame.
     pub code: u16,
-    /// MESSAGE: whether this is text (valid UTF-8) or binary.
+    /// MESSAGE, CHUNK: whether this is text (valid UTF-8; a message, not each of
+    /// its chunks) or binary.
     pub is_text: bool,
     /// CLOSED: whether the closing handshake was completed.
     pub clean: bool,
-    /// MESSAGE, PONG: the payload, not NUL-terminated. DOWN, CLOSED: the
+    /// MESSAGE, CHUNK, PONG: the payload, not NUL-terminated. DOWN, CLOSED: the
     /// beginning of the body with which the server refused the handshake.
     pub data: *const u8,
     /// How many bytes data points to.
@@ -79,6 +86,10 @@ pub struct lw_event {
     pub round_trip_us: i64,
     /// For lw_event_header.
     pub headers: *const lw_headers,
+    /// CHUNK: a message begins.
+    pub first: bool,
+    /// CHUNK: the message is complete.
+    pub last: bool,
 }
 
 /// Gets the events of a client, one at a time and in order. It must not block
@@ -131,6 +142,12 @@ pub(crate) fn deliver(event: Event<'_>, callback: impl FnOnce(&lw_event)) {
         Event::Message(message) => callback(&lw_event {
             is_text: message.kind() == MessageKind::Text,
             ..blank(LW_EVENT_MESSAGE, message.as_bytes())
+        }),
+        Event::Chunk(chunk) => callback(&lw_event {
+            is_text: chunk.kind == MessageKind::Text,
+            first: chunk.first,
+            last: chunk.last,
+            ..blank(LW_EVENT_CHUNK, chunk.payload)
         }),
         Event::Pong(pong) => callback(&lw_event {
             round_trip_us: pong.round_trip.map_or(-1, microseconds),
@@ -222,6 +239,8 @@ fn blank(kind: u32, data: &[u8]) -> lw_event {
         retry_in_ms: 0,
         round_trip_us: 0,
         headers: ptr::null(),
+        first: false,
+        last: false,
     }
 }
 

@@ -15,4 +15,5 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod message;
 pub mod version;

@@ -7,6 +7,7 @@
 static void null_is_refused_everywhere(void)
 {
     lw_client *client = (lw_client *)&server;
+    lw_message *message = (lw_message *)&server;
     lw_error *error = NULL;
     lw_config *config = lw_config_new("ws://127.0.0.1/");
     const char *value = "untouched";
@@ -67,6 +68,12 @@ static void null_is_refused_everywhere(void)
     CHECK_CODE(lw_client_send_text(NULL, "a", 1), LW_EINVAL);
     CHECK_CODE(lw_client_send_binary(NULL, "a", 1), LW_EINVAL);
     CHECK_CODE(lw_client_send(NULL, LW_TEXT, "a", 1, 0), LW_EINVAL);
+    CHECK_CODE(lw_message_begin(NULL, LW_TEXT, 0, &message), LW_EINVAL);
+    CHECK(message == NULL);
+    CHECK_CODE(lw_message_begin(NULL, LW_TEXT, 0, NULL), LW_EINVAL);
+    CHECK_CODE(lw_message_continue(NULL, "a", 1), LW_EINVAL);
+    CHECK_CODE(lw_message_end(NULL), LW_EINVAL);
+    lw_message_abandon(NULL);
     CHECK_CODE(lw_client_ping(NULL, NULL, 0), LW_EINVAL);
     CHECK_CODE(lw_client_close(NULL, 1000, NULL, 0), LW_EINVAL);
     CHECK_CODE(lw_client_state(NULL), LW_EINVAL);
@@ -272,11 +279,16 @@ static void bad_details_of_compression_are_refused(void)
 
 static void unknown_kinds_and_flags_of_a_send_are_refused(void)
 {
+    lw_message *message = (lw_message *)&server;
     struct tape tape;
     lw_client *client;
 
     tape_init(&tape);
     client = start_open(&tape, "/echo");
+    CHECK_CODE(lw_message_begin(client, 0, 0, &message), LW_EINVAL);
+    CHECK(message == NULL);
+    CHECK_CODE(lw_message_begin(client, LW_TEXT, 2, &message), LW_EINVAL);
+    CHECK_CODE(lw_message_begin(client, LW_TEXT, 0, NULL), LW_EINVAL);
     CHECK_CODE(lw_client_send(client, 0, "a", 1, 0), LW_EINVAL);
     CHECK_CODE(lw_client_send(client, 3, "a", 1, 0), LW_EINVAL);
     CHECK_CODE(lw_client_send(client, LW_TEXT, "a", 1, 2), LW_EINVAL);

@@ -99,6 +99,39 @@ static void the_headers_of_a_refusal_can_be_read(void)
     tape_destroy(&tape);
 }
 
+static void keep_extensions(struct tape *tape, lw_client *client, const lw_event *event)
+{
+    (void)client;
+    if (event->kind == LW_EVENT_OPEN)
+        snprintf((char *)tape->extra, 64, "%s", event->extensions);
+}
+
+static void compression_is_offered_and_what_was_agreed_on_is_told(void)
+{
+    static const char *const agreeing =
+        "/http?status=101&header=Upgrade:%20websocket&header=Connection:%20Upgrade"
+        "&header=Sec-WebSocket-Accept:%20{accept}"
+        "&header=Sec-WebSocket-Extensions:%20permessage-deflate";
+    char extensions[64] = "";
+    struct tape tape;
+    lw_client *client;
+    lw_config *config = lw_config_new(url(server.ws, agreeing));
+
+    tape_init(&tape);
+    tape.also = keep_extensions;
+    tape.extra = extensions;
+    client = start(&tape, config);
+    tape_wait(&tape, LW_EVENT_OPEN, 1);
+    lw_client_free(client);
+    CHECK_TEXT(extensions, "permessage-deflate");
+    tape_destroy(&tape);
+
+    /* Nobody can agree to what was not offered. */
+    config = lw_config_new(url(server.ws, agreeing));
+    CHECK_CODE(lw_config_set_compression(config, false), LW_OK);
+    fails(config, LW_EHANDSHAKE, 0, "");
+}
+
 static void a_final_answer_ends_a_client_that_would_reconnect(void)
 {
     const struct entry *closed;
@@ -340,6 +373,7 @@ void test_connecting(void)
     RUN(a_server_that_answers_something_else);
     RUN(a_server_that_answers_nothing);
     RUN(the_headers_of_a_refusal_can_be_read);
+    RUN(compression_is_offered_and_what_was_agreed_on_is_told);
     RUN(a_final_answer_ends_a_client_that_would_reconnect);
     RUN(a_busy_server_is_tried_again);
     RUN(a_ca_of_ones_own);

@@ -116,7 +116,7 @@ void start_server(void)
     if (pipe(to) != 0 || pipe(from) != 0)
         die("pipe");
     fcntl(to[1], F_SETFD, FD_CLOEXEC);
-    switch (fork()) {
+    switch (server.pid = fork()) {
     case -1:
         die("fork");
         break;
@@ -201,6 +201,8 @@ static struct entry *copied(const lw_event *event)
     entry->kind = event->kind;
     entry->is_text = event->is_text;
     entry->clean = event->clean;
+    entry->first = event->first;
+    entry->last = event->last;
     entry->code = event->code;
     entry->attempt = event->attempt;
     entry->reconnects = event->reconnects;

@@ -40,6 +40,7 @@ int verdict(void);
 void test_arguments(void);
 void test_connecting(void);
 void test_messages(void);
+void test_pieces(void);
 void test_closing(void);
 void test_lifetime(void);
 void test_hosted(void);
@@ -47,6 +48,7 @@ void test_hosted(void);
 /* --- The server ----------------------------------------------------------- */
 
 struct server {
+    long pid;
     char ws[128];
     char wss[128];
     char wss_bad_name[128];
@@ -81,6 +83,8 @@ struct entry {
     uint32_t kind;
     bool is_text;
     bool clean;
+    bool first;
+    bool last;
     uint16_t code;
     uint32_t attempt;
     uint32_t reconnects;

@@ -21,6 +21,7 @@ int main(int argc, char **argv)
     test_arguments();
     test_connecting();
     test_messages();
+    test_pieces();
     test_closing();
     test_hosted();
     test_lifetime();

@@ -121,6 +121,53 @@ void a_conversation() {
     CHECK_INT(client.wait_closed().code, 4000); // again
 }
 
+void a_message_goes_and_comes_in_pieces() {
+    std::string heard;
+    std::size_t firsts = 0;
+    longwire::handlers on;
+    on.open = [](longwire::client_ref client, const longwire::opened &) {
+        longwire::message_writer message = client.begin_text(longwire::compress::no);
+        throws(LW_EBUSY, [&] { client.begin_binary(); });
+        message.write("caf\xc3");
+        throws(LW_EUTF8, [&] { message.write("e"); });
+        CHECK_CODE(message.try_write(std::string("\xff")), LW_EUTF8);
+        longwire::message_writer moved = std::move(message);
+        throws(LW_EINVAL, [&] { message.write("nowhere"); });
+        CHECK(message.get() == nullptr && moved.get() != nullptr);
+        moved.write("\xa9\0", 2);
+        moved.end();
+        throws(LW_EINVAL, [&] { moved.end(); });
+    };
+    on.message = [](longwire::client_ref, const longwire::message &) { CHECK(!"a message"); };
+    on.chunk = [&](longwire::client_ref client, const longwire::chunk &chunk) {
+        CHECK(chunk.is_text());
+        firsts += chunk.first();
+        heard += chunk.data().str();
+        if (chunk.last()) {
+            client.close();
+        }
+    };
+    longwire::client client(at("/echo").set_streaming(true), std::move(on));
+    CHECK(client.wait_closed().clean);
+    CHECK_INT(firsts, 1);
+    CHECK(heard == std::string("caf\xc3\xa9\0", 6));
+    throws(LW_ECLOSED, [&] { client.begin_binary(); });
+}
+
+void a_message_that_goes_out_of_scope_gives_its_connection_up() {
+    std::string reason;
+    longwire::handlers on;
+    on.open = [](longwire::client_ref client, const longwire::opened &) {
+        client.begin_binary().write("half", 4);
+    };
+    on.closed = [&](longwire::client_ref, const longwire::closed &closed) {
+        reason = closed.error_message();
+    };
+    longwire::client client(at("/echo").set_reconnect_off(), std::move(on));
+    CHECK_CODE(client.wait_closed().error_code, LW_ELOST);
+    CHECK(reason.find("given up") != std::string::npos);
+}
+
 void a_refusal_tells_status_header_and_body() {
     int status = 0;
     std::string body, reason;
@@ -284,6 +331,8 @@ int main() {
     RUN(bad_input_throws);
     RUN(every_option_can_be_set);
     RUN(a_conversation);
+    RUN(a_message_goes_and_comes_in_pieces);
+    RUN(a_message_that_goes_out_of_scope_gives_its_connection_up);
     RUN(a_refusal_tells_status_header_and_body);
     RUN(down_tells_why_and_when);
     RUN(an_exception_of_a_handler_reaches_who_waits);

@@ -1,11 +1,13 @@
 """The echo example of every language against servers, and through proxies, nobody here wrote.
 
 Python's and Node's tests ask more of the same servers; C, C++ and Rust meet them
-here. Prints what failed, and at the end "N passed, N failed".
+here, and have to compress what they say to one that agrees to it. Prints what failed,
+and at the end "N passed, N failed".
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEROP = Path("tests/interop")
@@ -30,6 +33,9 @@ EXAMPLES: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
     "Python blocking": ([sys.executable, "examples/python/echo_sync.py"], [], "hello"),
     "Node": (["node", "examples/node/echo.mjs"], [], "hello"),
 }
+
+#: Compressed, it is a hundredth of this. One argument can be 128 KiB long.
+LONG = "longwire, " * 10_000
 
 
 @contextmanager
@@ -85,11 +91,57 @@ def complaint(language: str, url: str, ca_file: list[str], proxy: str = "") -> s
     return ""
 
 
+async def traffic(command: Sequence[str], url: str, message: str) -> tuple[int, int]:
+    """How many bytes go to the server, and come back, while `command` sends `message`."""
+    counts = [0, 0]
+
+    async def forward(way: int, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while piece := await source.read(65536):
+            counts[way] += len(piece)
+            target.write(piece)
+            await target.drain()
+        target.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind = urlsplit(url)
+        answers, questions = await asyncio.open_connection(behind.hostname, behind.port)
+        await asyncio.gather(forward(0, reader, questions), forward(1, answers, writer))
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *command, f"ws://127.0.0.1:{port}", message,
+            cwd=ROOT, env=environment(), stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            out, _ = await asyncio.wait_for(process.communicate(), LIMIT)
+        finally:
+            if process.returncode is None:
+                process.kill()
+    if out.decode() != message + "\n":
+        raise ValueError(f"expected what was sent, got {len(out)} bytes that begin {out[:50]!r}")
+    return counts[0], counts[1]
+
+
+def not_compressed(language: str, url: str) -> str:
+    """What is wrong with the bytes of a long message, both ways; empty if nothing is."""
+    try:
+        sent, received = asyncio.run(traffic(EXAMPLES[language][0], url, LONG))
+    except (TimeoutError, ValueError) as error:
+        return f"{error or 'not done in time'}"
+    if max(sent, received) > len(LONG) // 10:
+        return f"expected {len(LONG)} bytes compressed, got {sent} sent and {received} received"
+    return ""
+
+
 def server_complaints(stack: ExitStack, directory: Path) -> Iterator[tuple[str, str]]:
     """Every language with every server: who it is, and what went wrong."""
     for name, url, ca_file in peers(stack, directory):
-        for language in EXAMPLES:
+        for language, (_, arguments, _) in EXAMPLES.items():
             yield f"{language} with {name}", complaint(language, url, ca_file)
+            # Of these two, it alone compresses unless told otherwise.
+            if arguments and name == "websockets":
+                yield f"{language} with {name}, at length", not_compressed(language, url)
 
 
 def proxy_complaints(ours: dict[str, Any], proxies: dict[str, Any]) -> Iterator[tuple[str, str]]:

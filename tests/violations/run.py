@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +53,8 @@ class Program:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
-    def tell(self, line: str) -> int:
-        """Have the program play its part; return its process id."""
+    def tell(self, line: str) -> None:
+        """Have the program play its part."""
         if self._process is None:
             # A proxy of the developer's is none of these tests' business.
             keep = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
@@ -65,10 +66,12 @@ class Program:
             threading.Thread(target=_listen, args=(self._process, self._lines), daemon=True).start()
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
-        return self._process.pid
 
-    @property
     def pid(self) -> int | None:
+        """Return its process id, if it was started."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            self._process = None
+            raise Wrong(f"behind the last case the client program ended with {code}")
         return None if self._process is None else self._process.pid
 
     def hear(self, deadline: float) -> Report:
@@ -84,13 +87,14 @@ class Program:
             raise Wrong(f"the client program ended with {code}")
         return Report.read(line)
 
-    def rest(self) -> list[Report]:
-        """Return the events that are there, of a program that will not be used any more."""
+    def last_words(self) -> list[str]:
+        """Return what is there of a program that will not be used any more."""
+        code = None if self._process is None else self._process.poll()
         self.end()
-        reports = []
+        words = []
         while (line := self._lines.get()) is not None:
-            reports.append(Report.read(line))
-        return reports
+            words.append(str(Report.read(line)))
+        return [*words, *([] if code is None else [f"its end with {code}"])]
 
     def end(self) -> None:
         """End the program, whatever it does."""
@@ -138,7 +142,8 @@ class Memory:
 def play(case: Case, program: Program) -> None:
     """Play a case; raise what is wrong with what the client did."""
     deadline = time.monotonic() + case.seconds
-    memory = None if program.pid is None else Memory(program.pid, case.address_space)
+    pid = program.pid()
+    memory = None if pid is None else Memory(pid, case.address_space)
     reports: list[Report] = []
     try:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -154,8 +159,7 @@ def play(case: Case, program: Program) -> None:
             else:
                 raise Wrong("the client connected once more")
     except (Late, TimeoutError):
-        reports += program.rest()
-        came = ", ".join(map(str, reports[:10])) or "nothing"
+        came = ", ".join([*map(str, reports), *program.last_words()][:10]) or "nothing"
         raise Wrong(f"not over after {case.seconds} s; until then {came}") from None
     except Unplayable as error:
         raise Wrong(str(error)) from error
@@ -188,16 +192,18 @@ class Result:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.passed} passed, {self.failed} failed"
+        return f"{self.passed} passed, {self.failed} failed in {self.seconds:.0f} s"
 
 
-def play_all(face: str, files: dict[Path, list[Case]], result: Result) -> None:
+def play_all(face: str, files: dict[Path, list[Case]]) -> Result:
     """Play all cases with one face's program; print what fails."""
     begun = time.monotonic()
+    result = Result()
     program = Program(FACES[face])
     try:
         warm_up = next(path for path in files if path.name.startswith(WARM_UP))
-        for path, cases in [(warm_up, files[warm_up]), *files.items()]:
+        play(files[warm_up][0], program)
+        for path, cases in files.items():
             failures = 0
             for case in cases:
                 try:
@@ -209,10 +215,10 @@ def play_all(face: str, files: dict[Path, list[Case]], result: Result) -> None:
                         break
             result.failed += failures > 0
             result.passed += failures == 0
-        result.passed -= 1
     finally:
         program.end()
-        result.seconds = time.monotonic() - begun
+    result.seconds = time.monotonic() - begun
+    return result
 
 
 def main() -> int:
@@ -229,18 +235,12 @@ def main() -> int:
         files = {path: read(path) for path in paths}
     except Wrong as wrong:
         sys.exit(f"run.py: {wrong}")
-    results = {face: Result() for face in arguments.face or FACES}
-    threads = [
-        threading.Thread(target=play_all, args=(face, files, result))
-        for face, result in results.items()
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for face, result in results.items():
-        print(f"{face:12}  {result} in {result.seconds:.0f} s")
-    return 1 if any(result.failed for result in results.values()) else 0
+    faces = arguments.face or list(FACES)
+    with ThreadPoolExecutor(len(faces)) as pool:
+        results = list(pool.map(lambda face: play_all(face, files), faces))
+    for face, result in zip(faces, results, strict=True):
+        print(f"{face:12}  {result}")
+    return 1 if any(result.failed for result in results) else 0
 
 
 if __name__ == "__main__":

@@ -81,6 +81,10 @@ pub enum Drive {
     Idle,
     /// The budget was spent; the descriptor stays readable.
     More,
+    /// Behind what was delivered came the peer's close frame or a violation. The next call answers it,
+    /// after what is sent until then; the descriptor stays readable. Without such a call it is answered all
+    /// the same, after about a tenth of a second.
+    Ending,
     /// `Closed` was delivered, now or before: no event will ever come.
     Finished,
 }

@@ -4,8 +4,15 @@
 //! puts messages into the inbox**; so whoever takes the reader and then looks
 //! into the inbox finds everything that came before. Events are delivered
 //! without any lock.
+//!
+//! **What the peer said last is answered after what came before it.** A host
+//! replies to its messages when `drive` has returned. So an end that was found
+//! behind them is put aside until the host comes back, but not for longer
+//! than [`PATIENCE`]: see [`ReaderSlot::Ended`].
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::handle::Drive;
 use super::scope::Batch;
@@ -18,6 +25,10 @@ use crate::event::{Chunk, Event, Message, Pong};
 use crate::protocol::decoder::Item;
 use crate::transport::scratch;
 
+/// How long a host may take to come back before the runtime answers the peer's
+/// close frame or violation without it; the guard's tick comes on top.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Where the reader of the connection of the moment is.
 pub(crate) enum ReaderSlot {
     /// No connection.
@@ -26,6 +37,9 @@ pub(crate) enum ReaderSlot {
     Idle(u64, Box<Reader>),
     /// Somebody is reading the connection with this number.
     Held(u64),
+    /// Nothing more is read. The end was found at this moment and is not
+    /// recorded yet, so that the host can reply to what came before.
+    Ended(End, Instant),
 }
 
 /// What a pump left.
@@ -35,7 +49,8 @@ pub(crate) enum Pumped {
     Idle,
     /// There is more.
     More,
-    /// The peer's side ended; the cause is recorded.
+    /// The peer's side ended; what wants an answer is in the slot until
+    /// [`Shared::answer_end`].
     Ended,
     /// Somebody else is reading, or there is no connection.
     Unavailable,
@@ -71,16 +86,18 @@ impl Shared {
         let ReaderSlot::Idle(epoch, _) = *slot else { return None };
         match std::mem::replace(&mut *slot, ReaderSlot::Held(epoch)) {
             ReaderSlot::Idle(_, reader) => Some(Held { shared: self, epoch, reader: Some(reader) }),
-            ReaderSlot::Vacant | ReaderSlot::Held(_) => None,
+            _ => None,
         }
     }
 
     /// Reads until the socket is empty or a fair share was read.
     pub(crate) fn pump(&self, emit: &mut dyn FnMut(Event<'_>)) -> Pumped {
-        match self.hold() {
-            Some(mut held) => self.pump_held(&mut held, emit, &mut || true),
-            None => Pumped::Unavailable,
+        let Some(mut held) = self.hold() else { return Pumped::Unavailable };
+        let pumped = self.pump_held(&mut held, emit, &mut || true);
+        if pumped == Pumped::Ended {
+            self.answer_end();
         }
+        pumped
     }
 
     /// `more` is asked after each event whether to go on.
@@ -139,7 +156,11 @@ impl Shared {
                 let mut slot = lock(&self.reader);
                 if matches!(*slot, ReaderSlot::Held(epoch) if epoch == held.epoch) {
                     *slot = ReaderSlot::Vacant;
-                    self.record_end(end);
+                    if end.wants_answer() {
+                        *slot = ReaderSlot::Ended(end, Instant::now());
+                    } else {
+                        self.record_end(end);
+                    }
                 }
                 Pumped::Ended
             }
@@ -160,12 +181,15 @@ impl Shared {
         if host.finished.load(Ordering::Acquire) || self.is_released() {
             return Ok(Drive::Finished);
         }
+        let bytes = Cell::new(0_usize);
         let on_event = &mut |event: Event<'_>| {
+            bytes.set(bytes.get().saturating_add(payload_len(&event)));
             if !self.is_released() {
                 on_event(event);
             }
         };
-        let mut left = budget.max(1);
+        let budget = budget.max(1);
+        let mut left = budget;
         host.quiet();
         let held = loop {
             // First the reader, then the inbox: see the module's text. The
@@ -186,11 +210,16 @@ impl Shared {
                 return Ok(Drive::More);
             }
         };
-        let Some(mut held) = held else { return Ok(Drive::Idle) };
+        let Some(mut held) = held else { return Ok(self.last_word(host, left < budget)) };
         let pumped = self.pump_held(&mut held, on_event, &mut || {
             left = left.saturating_sub(1);
-            left > 0
+            // A host may keep what it is given, and compressed messages come to
+            // much more than was read.
+            left > 0 && bytes.get() < self.config.receive_buffer
         });
+        if pumped == Pumped::Ended {
+            return Ok(self.last_word(host, left < budget));
+        }
         let hidden = held.reader.as_ref().is_some_and(|reader| reader.has_left());
         if hidden {
             self.shard.guard().remember(self.watch_key.load(Ordering::Relaxed));
@@ -200,6 +229,38 @@ impl Shared {
             return Ok(Drive::More);
         }
         Ok(Drive::Idle)
+    }
+
+    /// Answers the peer's last word if there is one. If events came `before` it
+    /// in the same drive, the host replies to them first.
+    fn last_word(&self, host: &Host, before: bool) -> Drive {
+        if !before {
+            self.answer_end();
+        } else if self.is_ending() {
+            self.put_aside(host);
+            return Drive::Ending;
+        }
+        Drive::Idle
+    }
+
+    /// Has an end wait for the next `drive`, and the guard look after it.
+    fn put_aside(&self, host: &Host) {
+        self.shard.guard().remember(self.watch_key.load(Ordering::Relaxed));
+        host.signal();
+    }
+
+    /// Whether an end was found that is to be answered.
+    fn is_ending(&self) -> bool {
+        matches!(&*lock(&self.reader), ReaderSlot::Ended(..))
+    }
+
+    /// Has the lifecycle deal with an end that was found.
+    pub(crate) fn answer_end(&self) {
+        let mut slot = lock(&self.reader);
+        match std::mem::replace(&mut *slot, ReaderSlot::Vacant) {
+            ReaderSlot::Ended(end, _) => self.record_end(end),
+            other => *slot = other,
+        }
     }
 
     /// Hands one stored event over. After `Open` the queue may follow.
@@ -235,15 +296,27 @@ impl Shared {
     /// The guard's turn: reads in place of a host that does not.
     pub(crate) fn stand_in(&self) {
         let Some(host) = self.host() else { return };
+        if self.is_kept_waiting() {
+            return self.answer_end();
+        }
         let drives = host.drives.load(Ordering::Relaxed);
         if host.seen.swap(drives, Ordering::Relaxed) == drives {
             self.read_into_inbox(host);
         }
     }
 
-    /// Whether the reader holds bytes that the socket does not show.
+    /// Whether there is something to look after that the socket does not show.
     pub(crate) fn has_hidden(&self) -> bool {
-        matches!(&*lock(&self.reader), ReaderSlot::Idle(_, reader) if reader.has_left())
+        match &*lock(&self.reader) {
+            ReaderSlot::Idle(_, reader) => reader.has_left(),
+            ReaderSlot::Ended(..) => true,
+            ReaderSlot::Vacant | ReaderSlot::Held(_) => false,
+        }
+    }
+
+    /// Whether an end has waited for the host for too long.
+    fn is_kept_waiting(&self) -> bool {
+        matches!(&*lock(&self.reader), ReaderSlot::Ended(_, since) if since.elapsed() >= PATIENCE)
     }
 
     /// Takes the reader away. Whether somebody is reading at this moment.
@@ -258,6 +331,7 @@ impl Shared {
         if let (Some(host), Some(mut held)) = (self.host(), self.hold()) {
             self.pump_held(&mut held, &mut |event| store(host, event), &mut || true);
         }
+        self.answer_end();
     }
 
     /// Reads what is there, as far as the inbox has room.
@@ -268,12 +342,23 @@ impl Shared {
             let pumped = self.pump_held(&mut held, &mut |event| store(host, event), &mut || {
                 host.waiting() < room
             });
-            if pumped != Pumped::More {
-                return;
+            match pumped {
+                Pumped::More => {}
+                Pumped::Ended if host.waiting() > 0 => return self.put_aside(host),
+                Pumped::Ended => return self.answer_end(),
+                Pumped::Idle | Pumped::Unavailable => return,
             }
         }
         // Bytes that were decoded no further are not in the socket any more.
         host.signal();
+    }
+}
+
+fn payload_len(event: &Event<'_>) -> usize {
+    match event {
+        Event::Message(message) => message.as_bytes().len(),
+        Event::Chunk(chunk) => chunk.payload.len(),
+        _ => 0,
     }
 }
 

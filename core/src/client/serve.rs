@@ -264,7 +264,11 @@ impl Connection<'_> {
             }
             // No pings are sent any more.
             Some(_) => None,
-            None => self.beat.tick(self.shared, &self.link).then_some(Cause::Heartbeat),
+            None if self.beat.tick(self.shared, &self.link) => {
+                self.shared.answer_end();
+                Some(self.shared.take_end().map_or(Cause::Heartbeat, Cause::End))
+            }
+            None => None,
         }
     }
 

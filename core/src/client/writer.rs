@@ -14,9 +14,8 @@ mod flush;
 mod fragments;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use self::fragments::Begun;
 use super::scope::{self, Place};
@@ -28,6 +27,7 @@ use crate::options::Offline;
 use crate::protocol::deflate::Deflater;
 use crate::protocol::encoder::{close_payload, encoded_len};
 use crate::protocol::frame::OpCode;
+use crate::sync::{AtomicU32, AtomicUsize, Instant, Mutex, Ordering};
 use crate::transport::link::Link;
 
 /// Sends closer together than this are a burst.

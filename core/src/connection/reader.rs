@@ -196,6 +196,11 @@ impl From<Option<&Close<'_>>> for End {
 }
 
 impl End {
+    /// Whether the peer is told something, and can still be told something else before.
+    pub(crate) fn wants_answer(&self) -> bool {
+        matches!(self, End::Close { .. } | End::Violation { .. })
+    }
+
     /// What went wrong, if anything did.
     pub(crate) fn error(&self) -> Option<Error> {
         match self {

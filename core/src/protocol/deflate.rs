@@ -86,15 +86,15 @@ impl Inflater {
             let room = room.len().min(most - out.len());
             let (before, produced) = (context.total_in(), context.total_out());
             let spare = &mut out.spare_capacity_mut()[..room];
-            let status = context
-                .decompress_uninit(input, spare, InflateFlush::SyncFlush)
-                .map_err(|error| broken(error.as_str()))?;
+            let status = context.decompress_uninit(input, spare, InflateFlush::SyncFlush);
             let taken = (context.total_in() - before) as usize;
             let produced = (context.total_out() - produced) as usize;
             *input = &input[taken..];
             // SAFETY: zlib-rs wrote the first `produced` bytes of `spare`,
             // which begins behind the last byte of `out`.
             unsafe { out.set_len(out.len() + produced) };
+            // What came out before the error stays: it was there first.
+            let status = status.map_err(|error| broken(error.as_str()))?;
             self.complete = status == Status::StreamEnd || self.complete && taken == 0;
             if status == Status::StreamEnd {
                 // A last block; what follows is another stream (section 7.2.3.4).

@@ -41,8 +41,8 @@ struct Refused {
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
-    /// How long the body gets, as far as that is known and wanted.
-    expected: usize,
+    /// How long the body gets, as far as that is wanted; `None` if nobody knows.
+    expected: Option<usize>,
 }
 
 /// What the server agreed to.
@@ -104,7 +104,7 @@ impl Handshake {
             status: response.status().as_u16(),
             headers,
             body: if chunked { answer::dechunked(&rest) } else { rest },
-            expected: answer::body_len(&response).unwrap_or(0).min(MAX_BODY),
+            expected: answer::body_len(&response).map(|len| len.min(MAX_BODY)),
         })
     }
 
@@ -133,7 +133,7 @@ impl Handshake {
 
     /// Refuses as soon as the expected part of the body is there.
     fn refuse(&mut self, refused: Refused) -> Result<Option<Accepted>> {
-        if refused.body.len() < refused.expected {
+        if refused.body.len() < refused.expected.unwrap_or(0) {
             self.refusal = Some(refused);
             return Ok(None);
         }
@@ -143,7 +143,7 @@ impl Handshake {
 
 impl Refused {
     fn into_error(mut self) -> Error {
-        self.body.truncate(if self.expected > 0 { self.expected } else { MAX_BODY });
+        self.body.truncate(self.expected.unwrap_or(MAX_BODY));
         let refusal = Refusal { status: self.status, headers: self.headers, body: self.body };
         Error::refused(answer::refusal_message(&refusal), refusal)
     }

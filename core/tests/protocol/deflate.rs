@@ -6,8 +6,6 @@ use longwire::protocol::deflate::{Agreement, Deflater, Inflater};
 use longwire::protocol::violation::Violation;
 use longwire::{Compression, ErrorKind, MessageKind};
 
-const RSV1: u8 = 0x40;
-
 const AGREED: Agreement = Agreement {
     client_no_context_takeover: false,
     server_no_context_takeover: false,
@@ -146,4 +144,17 @@ fn chunks_of_broken_text_end_in_a_violation() {
     let (items, end) = decode_by(decoder(10).streaming(), &[&stream], false);
     assert_eq!(items, [Owned::Chunk(MessageKind::Text, b"a\xC3".to_vec(), true, false)]);
     assert_eq!(end.unwrap_err().close_code(), 1007);
+}
+
+#[test]
+fn of_two_violations_the_first_counts_however_they_are_cut() {
+    // Text that is none, and behind it a block of a type that there is not.
+    let text = [&compressed(&[b"\xFFab"])[0][..], b"\x07\xFF"].concat();
+    let stream = frame(FIN | RSV1 | TEXT, &text);
+    for pieces in [vec![&stream[..]], stream.chunks(1).collect()] {
+        for decoder in [decoder(1000), decoder(1000).streaming()] {
+            let violation = decode_by(decoder, &pieces, false).1.expect_err("a violation");
+            assert_eq!(violation.kind, ErrorKind::Utf8, "{violation}");
+        }
+    }
 }

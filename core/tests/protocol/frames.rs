@@ -6,6 +6,8 @@ use longwire::protocol::decoder::{Decoder, Item, Limits};
 use longwire::protocol::violation::Violation;
 
 pub(crate) const FIN: u8 = 0x80;
+/// The message is compressed (RFC 7692).
+pub(crate) const RSV1: u8 = 0x40;
 pub(crate) const CONTINUATION: u8 = 0x0;
 pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;
@@ -81,14 +83,23 @@ pub(crate) fn decode(
 
 /// The same with a decoder that can do more.
 pub(crate) fn decode_by(
-    mut decoder: Decoder,
+    decoder: Decoder,
     pieces: &[&[u8]],
     direct: bool,
 ) -> (Vec<Owned>, Result<(), Violation>) {
+    decode_in_turns(decoder, pieces, &[direct])
+}
+
+/// The same, receiving into the decoder's own memory by turns.
+pub(crate) fn decode_in_turns(
+    mut decoder: Decoder,
+    pieces: &[&[u8]],
+    direct: &[bool],
+) -> (Vec<Owned>, Result<(), Violation>) {
     let mut items = Vec::new();
-    for piece in pieces {
+    for (piece, direct) in pieces.iter().zip(direct.iter().cycle()) {
         let mut input = *piece;
-        if direct && let Some(memory) = decoder.direct() {
+        if *direct && let Some(memory) = decoder.direct() {
             let n = memory.len().min(input.len());
             for (to, from) in memory.iter_mut().zip(input) {
                 to.write(*from);

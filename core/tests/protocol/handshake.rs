@@ -64,6 +64,9 @@ fn broken(mut handshake: Handshake, lines: &[&str]) -> String {
     error.message().to_owned()
 }
 
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; \
+     client_max_window_bits";
+
 #[test]
 fn the_request_is_what_the_rfc_asks_for() {
     let handshake = start();
@@ -74,10 +77,11 @@ fn the_request_is_what_the_rfc_asks_for() {
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
+        OFFER,
     ] {
         assert!(lines.iter().any(|l| l == line), "{line} in {lines:?}");
     }
-    assert_eq!(lines.len(), 6, "{lines:?}");
+    assert_eq!(lines.len(), 7, "{lines:?}");
     assert_ne!(request_of(&start()), lines, "each request has a key of its own");
 }
 
@@ -101,6 +105,7 @@ fn what_the_user_adds_follows_in_order_and_as_written() {
         lines[6..],
         [
             "Sec-WebSocket-Protocol: ticks.v2, ticks.v1",
+            OFFER,
             "Origin: https://feed.example",
             "X-Second: 2",
             "Authorization: Bearer x",
@@ -298,13 +303,17 @@ fn a_subprotocol_must_have_been_offered() {
 
 #[test]
 fn an_extension_nobody_offered_is_refused() {
+    let without = || start_with(|config| config.compression = None).unwrap();
+    assert!(!request_of(&without()).contains(&OFFER.to_owned()));
+    let message = broken(without(), &good_with(&["Sec-WebSocket-Extensions: permessage-deflate"]));
+    assert!(message.contains("expected no extension"), "{message}");
     for line in [
-        "Sec-WebSocket-Extensions: permessage-deflate",
         "Sec-WebSocket-Extensions: x-foo; bar=1, permessage-deflate",
         "Sec-WebSocket-Extensions:\r\nSec-WebSocket-Extensions: x",
+        "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Extensions: permessage-deflate",
     ] {
         let message = broken(start(), &good_with(&[line]));
-        assert!(message.contains("expected no extension"), "{message}");
+        assert!(message.contains("permessage-deflate in the answer, got"), "{message}");
     }
     accepted(start(), &good_with(&["Sec-WebSocket-Extensions:"]));
 }

@@ -22,6 +22,8 @@ fn what_is_sent_meanwhile_waits_for_the_last_fragment() {
         let other = probe.client.begin_message(MessageKind::Binary, options);
         assert_eq!(kind(other), ErrorKind::Busy);
         probe.text("later");
+        let other = probe.client.begin_message(MessageKind::Binary, options);
+        assert_eq!(kind(other), ErrorKind::Busy, "also while something waits");
         message.write("zw".as_bytes()).unwrap();
         // Control frames may stand between fragments (RFC 6455 section 5.4).
         probe.client.ping(b"between").unwrap();

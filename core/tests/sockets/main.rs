@@ -9,6 +9,7 @@ mod adversity;
 mod client_certificates;
 mod conversation;
 mod fragments;
+mod last_word;
 mod lifetime;
 mod pinned_keys;
 mod reach_places;

@@ -1,11 +1,9 @@
 //! From the outbox to the socket, by one thread at a time and without the lock.
 
-use std::sync::MutexGuard;
-use std::time::Instant;
-
 use super::{Flushed, PONGS, State, Todo, Writer};
 use crate::driver::runtime::lock;
 use crate::protocol::frame::OpCode;
+use crate::sync::{Instant, MutexGuard};
 use crate::transport::link::would_block;
 
 impl Writer {

@@ -3,8 +3,6 @@
 //! **Between its first frame and its last no other message goes out**, only control
 //! frames; whole messages wait among the pending ones.
 
-use std::sync::MutexGuard;
-
 use super::{Phase, Place, State, Todo, Writer, closed, full, offline, opcode};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +10,7 @@ use crate::event::MessageKind;
 use crate::protocol::encoder::{Frame, encoded_len};
 use crate::protocol::frame::OpCode;
 use crate::protocol::utf8::Utf8Stream;
+use crate::sync::MutexGuard;
 
 /// The message that is being sent.
 pub(super) struct Begun {
@@ -27,6 +26,12 @@ impl Writer {
     /// Begins a message; the answer numbers its connection.
     pub(crate) fn begin(&self, kind: MessageKind, compress: bool, place: Place) -> Result<u64> {
         let mut state = lock(&self.state);
+        if state.begun.is_some() {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "another message is being sent in fragments and is not finished",
+            ));
+        }
         match state.phase {
             Phase::Open => {}
             Phase::Gated if matches!(place, Place::Inside { opening: true, .. }) => {}
@@ -34,12 +39,6 @@ impl Writer {
             Phase::Gated if state.pending.is_empty() => {}
             Phase::Gated | Phase::Offline | Phase::Leaving => return Err(offline()),
             Phase::Closing | Phase::Ended => return Err(closed()),
-        }
-        if state.begun.is_some() {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "another message is being sent in fragments and is not finished",
-            ));
         }
         let compress = compress && state.deflater.is_some();
         let utf8 = Utf8Stream::default();

@@ -37,15 +37,17 @@ impl Decoder {
         } else if outcome.is_ok() && fin && self.remaining == 0 {
             outcome = inflater.finish();
         }
-        // What came out before counts first: otherwise it would depend on the
-        // cuts of the input which violation is found.
-        if outcome.is_err()
-            && self.message == Some(MessageKind::Text)
-            && self.utf8.push(&self.buffer[start..]).is_err()
+        outcome.map_err(|violation| self.earlier(start, violation))
+    }
+
+    /// What came out before a violation counts first: otherwise it would depend
+    /// on the cuts of the input which violation is found.
+    fn earlier(&mut self, start: usize, violation: Violation) -> Violation {
+        if self.message == Some(MessageKind::Text) && self.utf8.push(&self.buffer[start..]).is_err()
         {
-            return Err(check::not_utf8(&self.buffer));
+            return check::not_utf8(&self.buffer);
         }
-        outcome
+        violation
     }
 
     /// The next chunk of the message under way; `None` if nothing of it came.
@@ -56,7 +58,7 @@ impl Decoder {
     ) -> Result<Option<Step<'i>>, Violation> {
         let Some(kind) = self.message else { return Ok(None) };
         let payload = if self.compressed {
-            self.inflate_chunk(input, fin)?;
+            self.inflate_chunk(input, fin).map_err(|violation| self.earlier(0, violation))?;
             None
         } else {
             Some(self.take(input))
