@@ -74,6 +74,18 @@ bench: ## what longwire adds to a raw socket, in every language
 .PHONY: conformance
 conformance: ## the Autobahn suite in full, through C, Python and Node (half an hour)
 
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: setup .local/bin/cargo-fuzz ## the fuzzer, FUZZ_SECONDS (60) for each target
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+.local/bin/cargo-fuzz:
+	$(CARGO) install --locked --root .local cargo-fuzz --version 0.13.2
+
+.PHONY: loom
+loom: ## the writer in every order of its threads, deeper than `make test` goes (minutes)
+	LOOM_MAX_PREEMPTIONS=3 $(RUST_RUNNER) --release --locked -p longwire-loom
+
 .PHONY: setup
 setup: .local/setup.stamp ## what building and testing needs (done by itself)
 
@@ -102,6 +114,7 @@ rust-lint:
 rust-test: rust-programs
 	$(RUST_RUNNER) --release --locked --lib --bins --tests $(RUST_CRATES)
 	$(RUST_RUNNER) --release --locked -p longwire-test-server
+	LOOM_MAX_PREEMPTIONS=2 $(RUST_RUNNER) --release --locked -p longwire-loom
 	$(CARGO) test --release --locked --doc -p longwire -p longwire-example
 
 rust-docs:
