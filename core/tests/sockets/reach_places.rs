@@ -89,6 +89,21 @@ fn unix_sockets_carry_messages() {
 }
 
 #[test]
+fn the_heartbeat_beats_on_a_unix_socket() {
+    let directory = Directory::new("heartbeat");
+    let path = directory.0.join("s");
+    serve(&path, echo);
+    let mut config = once(format!("ws+unix:{}", path.display()));
+    config.heartbeat.interval = Some(Duration::from_millis(10));
+    for mut probe in Probe::both(&config) {
+        probe.open();
+        for _ in 0..3 {
+            assert!(matches!(probe.next(), Seen::Pong(_, true)));
+        }
+    }
+}
+
+#[test]
 fn the_request_on_a_unix_socket_is_for_localhost() {
     let directory = Directory::new("request");
     let path = directory.0.join("s");
