@@ -73,13 +73,32 @@ fn unix_sockets_carry_messages() {
         let mut config = once(url);
         // No proxy leads to a socket on this machine.
         config.proxy = Proxy::Url("http://127.0.0.1:9".into());
-        config.heartbeat.interval = Some(Duration::from_millis(10));
         for mut probe in Probe::both(&config) {
             converse(&mut probe);
             probe.client.ping(b"there?").unwrap();
             assert_eq!(probe.next(), Seen::Pong(b"there?".to_vec(), true));
             probe.client.close(1000, "").unwrap();
             assert!(matches!(probe.next(), Seen::Closed { code: 1000, clean: true, .. }));
+        }
+        config.heartbeat.interval = Some(Duration::from_millis(10));
+        for mut probe in Probe::both(&config) {
+            probe.open();
+            assert!(matches!(probe.next(), Seen::Pong(_, true)), "the heartbeat's");
+        }
+    }
+}
+
+#[test]
+fn the_heartbeat_beats_on_a_unix_socket() {
+    let directory = Directory::new("heartbeat");
+    let path = directory.0.join("s");
+    serve(&path, echo);
+    let mut config = once(format!("ws+unix:{}", path.display()));
+    config.heartbeat.interval = Some(Duration::from_millis(10));
+    for mut probe in Probe::both(&config) {
+        probe.open();
+        for _ in 0..3 {
+            assert!(matches!(probe.next(), Seen::Pong(_, true)));
         }
     }
 }
