@@ -1,5 +1,6 @@
 //! What a user can choose, with the same names in every language.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::protocol::proxy::ProxyUrl;
 /// config.subprotocols.push("ticks.v2".into());
 /// config.connect_timeout = Duration::from_secs(3);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
     /// `ws://host[:port]/path?query` or `wss://…`, or a Unix socket:
@@ -94,6 +95,21 @@ impl Config {
     }
 }
 
+/// Without URL and headers, where credentials travel.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("subprotocols", &self.subprotocols)
+            .field("tls", &self.tls)
+            .field("proxy", &self.proxy)
+            .field("compression", &self.compression)
+            .field("heartbeat", &self.heartbeat)
+            .field("reconnect", &self.reconnect)
+            .field("offline", &self.offline)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Config {
     /// Refuses what contradicts itself; the URL and what goes into the
     /// handshake are checked where they are used.
@@ -121,7 +137,7 @@ impl Config {
 }
 
 /// What to connect through.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
     /// `HTTPS_PROXY` for `wss:`, `HTTP_PROXY` for `ws:`, else `ALL_PROXY`, in capitals or
     /// not, unless `NO_PROXY` names the host; read at each attempt.
@@ -132,6 +148,17 @@ pub enum Proxy {
     /// `http://[user:password@]host:port`, `https://…` (CONNECT, RFC 9110 section 9.3.6),
     /// `socks5://…` (RFC 1928; names are resolved here) or `socks5h://…` (by the proxy).
     Url(String),
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Proxy::Environment => f.write_str("Environment"),
+            Proxy::None => f.write_str("None"),
+            Proxy::Url(_) => f.write_str("Url(…)"),
+        }
+    }
 }
 
 /// An offer of permessage-deflate, and how to compress once it is accepted.

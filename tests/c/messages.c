@@ -1,6 +1,8 @@
 /* Messages both ways: sizes, order, threads, bounds, pings. */
 #include "harness.h"
 
+#include <signal.h>
+
 static void every_size_comes_back_as_it_went(void)
 {
     static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536, 1 << 20};
@@ -204,11 +206,14 @@ static void a_full_buffer_refuses_and_drains(void)
     lw_config *config = lw_config_new(url(server.ws, "/count"));
     int taken;
 
-    /* Queued while connecting, so that nothing can drain before it is full. */
+    /* Queued while a server that does nothing is asked for a connection, so
+       that nothing can drain before it is full. */
     tape_init(&tape);
     lw_config_set_send_buffer(config, 1 << 20);
+    CHECK_INT(kill((pid_t)server.pid, SIGSTOP), 0);
     client = start(&tape, config);
     taken = fill(client);
+    CHECK_INT(kill((pid_t)server.pid, SIGCONT), 0);
     tape_wait(&tape, LW_EVENT_DRAIN, 1);
     CHECK_CODE(send_string(client, "again"), LW_OK);
     total = tape_wait(&tape, LW_EVENT_MESSAGE, (size_t)taken + 1);

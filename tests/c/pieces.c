@@ -87,9 +87,7 @@ static void a_lost_connection_leaves_a_message_without_its_last_chunk(void)
     lw_client *client = start_streaming(&tape, "/raw?after=020368616c880203f4");
 
     tape_wait(&tape, LW_EVENT_DOWN, 1);
-    CHECK_INT(tape_count(&tape, LW_EVENT_CHUNK), 1);
-    /* The next connection begins anew. */
-    chunk = tape_wait(&tape, LW_EVENT_CHUNK, 2);
+    chunk = tape_wait(&tape, LW_EVENT_CHUNK, 1);
     if (chunk != NULL) {
         CHECK_TEXT(chunk->data, "hal");
         CHECK(chunk->first && !chunk->last && !chunk->is_text);

@@ -372,7 +372,7 @@ impl Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("url", &self.shared.config.url)
+            .field("place", &self.shared.target.place())
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

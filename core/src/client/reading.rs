@@ -29,6 +29,10 @@ use crate::transport::scratch;
 /// close frame or violation without it; the guard's tick comes on top.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Bytes delivered before the thread's other connections get their turn. What is
+/// not compressed comes to less, by the reader's own share.
+const FAIR: usize = 4 << 20;
+
 /// Where the reader of the connection of the moment is.
 pub(crate) enum ReaderSlot {
     /// No connection.
@@ -93,7 +97,12 @@ impl Shared {
     /// Reads until the socket is empty or a fair share was read.
     pub(crate) fn pump(&self, emit: &mut dyn FnMut(Event<'_>)) -> Pumped {
         let Some(mut held) = self.hold() else { return Pumped::Unavailable };
-        let pumped = self.pump_held(&mut held, emit, &mut || true);
+        let bytes = Cell::new(0_usize);
+        let emit = &mut |event: Event<'_>| {
+            bytes.set(bytes.get().saturating_add(payload_len(&event)));
+            emit(event);
+        };
+        let pumped = self.pump_held(&mut held, emit, &mut || bytes.get() < FAIR);
         if pumped == Pumped::Ended {
             self.answer_end();
         }
@@ -309,8 +318,9 @@ impl Shared {
     pub(crate) fn has_hidden(&self) -> bool {
         match &*lock(&self.reader) {
             ReaderSlot::Idle(_, reader) => reader.has_left(),
-            ReaderSlot::Ended(..) => true,
-            ReaderSlot::Vacant | ReaderSlot::Held(_) => false,
+            // Whoever holds the reader may leave something behind.
+            ReaderSlot::Ended(..) | ReaderSlot::Held(_) => true,
+            ReaderSlot::Vacant => false,
         }
     }
 
@@ -350,6 +360,7 @@ impl Shared {
             }
         }
         // Bytes that were decoded no further are not in the socket any more.
+        self.shard.guard().remember(self.watch_key.load(Ordering::Relaxed));
         host.signal();
     }
 }

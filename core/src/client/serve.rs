@@ -159,8 +159,13 @@ pub(crate) async fn serve(
 
 impl Connection<'_> {
     async fn wait(&mut self) -> Cause {
-        if let Some(cause) = self.read() {
-            return cause;
+        loop {
+            match pump(self.client, self.shared) {
+                Pumped::Ended => return self.ended(),
+                // No readiness tells of what came with the handshake.
+                Pumped::More => yield_now().await,
+                Pumped::Idle | Pumped::Unavailable => break,
+            }
         }
         let timer = sleep_until(self.next_deadline());
         tokio::pin!(timer);

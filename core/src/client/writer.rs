@@ -78,6 +78,8 @@ struct State {
     /// Messages that wait for the next connection, or for the end of `begun`.
     pending: VecDeque<Whole>,
     pending_bytes: usize,
+    /// How many of them, the first ones, were sent from within `Open` behind `begun`.
+    ahead: usize,
     /// The answer to the latest ping, while the outbox is too full for it.
     pong: Option<Vec<u8>>,
     flushing: bool,
@@ -130,6 +132,7 @@ impl Writer {
                 begun: None,
                 pending: VecDeque::new(),
                 pending_bytes: 0,
+                ahead: 0,
                 pong: None,
                 flushing: false,
                 blocked: false,
@@ -171,7 +174,14 @@ impl Writer {
         }
         if queue {
             state.pending_bytes += len;
-            state.pending.push_back(Whole { kind, bytes: payload.to_vec(), compress });
+            let message = Whole { kind, bytes: payload.to_vec(), compress };
+            if state.phase == Phase::Gated && matches!(place, Place::Inside { opening: true, .. }) {
+                let ahead = state.ahead;
+                state.pending.insert(ahead, message);
+                state.ahead += 1;
+            } else {
+                state.pending.push_back(message);
+            }
             self.publish(&state);
             return Ok(Todo::default());
         }
@@ -312,6 +322,7 @@ impl Writer {
         }
         state.link = Some(link);
         state.deflater = deflater;
+        state.ahead = 0;
         state.epoch += 1;
         state.phase = Phase::Gated;
         state.blocked = false;
@@ -435,10 +446,18 @@ impl State {
     }
 
     fn release_pending(&mut self) {
-        for message in std::mem::take(&mut self.pending) {
+        self.ahead = 0;
+        self.release(self.pending.len());
+        self.pending = VecDeque::new();
+    }
+
+    /// Has the first `count` of those that wait go out.
+    fn release(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(message) = self.pending.pop_front() else { return };
+            self.pending_bytes -= encoded_len(message.bytes.len());
             self.push(message.kind, &message.bytes, message.compress);
         }
-        self.pending_bytes = 0;
     }
 
     fn take_drain(&mut self, limit: usize) -> bool {

@@ -77,7 +77,7 @@ impl Reader {
     pub(crate) fn read(&mut self, scratch: &mut Scratch, sink: &mut impl Sink) -> (Stop, bool) {
         if self.has_left() {
             let left = mem::take(&mut self.left);
-            let mut rest = &left[self.left_taken..];
+            let mut rest = &left[mem::take(&mut self.left_taken)..];
             let stop = self.decode(&mut rest, sink);
             let len = rest.len();
             if len > 0 {

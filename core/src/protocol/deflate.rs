@@ -254,7 +254,7 @@ impl Context {
             // SAFETY: zlib-rs wrote the first `written` bytes of `spare`, which
             // begins behind the last byte of `out`.
             unsafe { self.out.set_len(self.out.len() + written) };
-            if written < room {
+            if input.is_empty() && written < room {
                 return;
             }
         }

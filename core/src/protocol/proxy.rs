@@ -57,6 +57,9 @@ impl ProxyUrl {
             "socks5" => (Protocol::Socks5, 1080),
             "socks5h" => (Protocol::Socks5h, 1080),
             _ => {
+                // What is no scheme may be a password.
+                let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+                let scheme = if scheme.chars().all(is_scheme) { scheme } else { "…" };
                 let scheme: String = scheme.chars().take(24).collect();
                 return Err(wrong(format!(
                     "expected a URL that begins with http://, https://, socks5:// or \

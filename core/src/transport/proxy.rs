@@ -29,6 +29,9 @@ use crate::protocol::proxy::{Protocol, ProxyUrl};
 use crate::protocol::target::Target;
 use crate::protocol::tunnel::Tunnel;
 
+/// The most that user, password and host can be for SOCKS, in bytes.
+const MAX_SOCKS_WORDS: usize = 249;
+
 /// A socket that leads to `target` through `proxy`.
 pub(super) async fn connect(proxy: &ProxyUrl, target: &Target, config: &Config) -> Result<OwnedFd> {
     match proxy.protocol {
@@ -134,6 +137,17 @@ async fn socks(proxy: &ProxyUrl, target: &Target, place: &str) -> Result<OwnedFd
             .parse::<http::Uri>()
             .map_err(|error| Error::new(ErrorKind::Url, format!("{place}: {error}")))
     };
+    // hyper-util keeps all it says in one buffer of that size.
+    let ours = proxy.credentials.as_ref();
+    let said = ours.map_or(0, |ours| ours.user().len() + ours.password().len());
+    if said + target.host.len() > MAX_SOCKS_WORDS {
+        let what = format!(
+            "the proxy {proxy}: expected user, password and host of at most {MAX_SOCKS_WORDS} \
+             bytes together for SOCKS, got {}",
+            said + target.host.len()
+        );
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
     let ours = joined(&proxy.host, proxy.port, None);
     let mut connector = SocksV5::new(uri(&ours)?, Dialled(Some(dial(proxy).await?)));
     if let Some(credentials) = &proxy.credentials {

@@ -201,3 +201,30 @@ fn too_large_a_message_is_not_sent() {
     probe.text(&"x".repeat(1000));
     assert_eq!(probe.next(), Seen::Text("x".repeat(1000)));
 }
+
+#[test]
+fn what_open_sends_behind_a_fragmented_message_precedes_the_queue() {
+    let server = Server::start();
+    let (sender, texts) = std::sync::mpsc::channel();
+    let client = Client::start(once(server.url("/echo")), move |client, event| match event {
+        Event::Open(_) => {
+            let send = |text: &str| client.send(MessageKind::Text, text.as_bytes()).unwrap();
+            let options = SendOptions::default();
+            let mut message = client.begin_message(MessageKind::Text, options).unwrap();
+            message.write(b"1").unwrap();
+            send("2");
+            send("3");
+            message.finish().unwrap();
+            send("4");
+        }
+        Event::Message(message) => {
+            let _ = sender.send(message.as_text().unwrap().to_owned());
+        }
+        _ => {}
+    })
+    .unwrap();
+    client.send(MessageKind::Text, b"queued").unwrap();
+    for wanted in ["1", "2", "3", "4", "queued"] {
+        assert_eq!(texts.recv_timeout(crate::support::LIMIT).unwrap(), wanted);
+    }
+}

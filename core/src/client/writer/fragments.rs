@@ -119,22 +119,31 @@ impl State {
 
     fn end_begun(&mut self) {
         self.begun = None;
-        if self.phase == Phase::Open {
-            self.release_pending();
+        match self.phase {
+            Phase::Open => self.release_pending(),
+            // What was sent from within `Open` meanwhile precedes the queue.
+            Phase::Gated => {
+                let ahead = std::mem::take(&mut self.ahead);
+                self.release(ahead);
+            }
+            _ => {}
         }
     }
 
     fn push_fragment(&mut self, payload: &[u8], fin: bool) {
         let Some(begun) = &mut self.begun else { return };
         let first = !std::mem::replace(&mut begun.started, true);
+        // A message without pieces is one frame. Compressed, it would be taken
+        // for one whose original is kept.
+        let compress = begun.compress && !(first && fin);
         let frame = Frame {
             opcode: if first { opcode(begun.kind) } else { OpCode::Continuation },
             fin,
-            rsv1: first && begun.compress,
+            rsv1: first && compress,
         };
         let outbox = &mut self.outbox;
         match &mut self.deflater {
-            Some(deflater) if begun.compress => {
+            Some(deflater) if compress => {
                 deflater.fragment(payload, fin, |bytes| outbox.push_frame(frame, bytes));
             }
             _ => outbox.push_frame(frame, payload),
