@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::env::var_os;
 
-use tokio::io::unix::AsyncFd;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,9 +12,9 @@ use crate::options::Config;
 use crate::protocol::handshake::{Accepted, Handshake};
 use crate::protocol::target::Target;
 use crate::protocol::{proxy, redirect};
-use crate::transport::dial;
 use crate::transport::tls::Trust;
-use crate::transport::watch::{Registered, deadline};
+use crate::transport::watch::{Watch, deadline};
+use crate::transport::{dial, exchange};
 
 /// Whom to ask, and with what.
 struct Hop<'a> {
@@ -24,7 +23,7 @@ struct Hop<'a> {
     trust: Option<Trust>,
 }
 
-pub(crate) async fn open(shared: &Shared) -> Result<(AsyncFd<Registered>, Accepted)> {
+pub(crate) async fn open(shared: &Shared) -> Result<(Watch, Accepted)> {
     let deadline = deadline(shared.config.connect_timeout);
     let most = shared.config.max_redirects;
     let mut hop = Hop {
@@ -59,7 +58,7 @@ pub(crate) async fn open(shared: &Shared) -> Result<(AsyncFd<Registered>, Accept
 }
 
 impl<'a> Hop<'a> {
-    async fn open(&self, deadline: Instant) -> Result<(AsyncFd<Registered>, Accepted)> {
+    async fn open(&self, deadline: Instant) -> Result<(Watch, Accepted)> {
         let Hop { target, config, trust } = self;
         let proxy = proxy::choose(&config.proxy, target, |name| var_os(name))?;
         let late = |what: &str| {
@@ -73,11 +72,11 @@ impl<'a> Hop<'a> {
         let dialled = dial::connect(target, proxy.as_ref(), trust.as_ref(), config);
         let ready = timeout_at(deadline, dialled).await.map_err(|_| late("no connection to"))??;
         let mut handshake = Handshake::new(target, config)?;
-        timeout_at(deadline, dial::write_all(&ready, handshake.request()))
+        timeout_at(deadline, exchange::write_all(&ready, handshake.request()))
             .await
             .map_err(|_| late("the handshake could not be sent to"))??;
         let receive = |bytes: &[u8]| handshake.receive(bytes);
-        match timeout_at(deadline, dial::read_until(&ready, receive)).await {
+        match timeout_at(deadline, exchange::read_until(&ready, receive)).await {
             Ok(Ok(Some(accepted))) => Ok((ready, accepted)),
             Ok(Ok(None)) => Err(handshake.end(false)),
             Ok(Err(error)) => Err(error),

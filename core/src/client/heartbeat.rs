@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::scope::Place;
-use super::shared::{Shared, coarse_now};
+use super::shared::Shared;
 use crate::options::Heartbeat;
+use crate::sync::coarse_now;
 use crate::transport::link::Link;
 use crate::transport::watch::deadline;
 

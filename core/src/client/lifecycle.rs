@@ -2,7 +2,7 @@
 //! runtime, whoever drives the bytes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -15,6 +15,7 @@ use super::shared::{Mode, Shared, signal};
 use crate::driver::host::Stored;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Closed, Down, Opened, State};
+use crate::sync::Instant;
 
 /// How an attempt, or the connection it led to, came to its end.
 struct Outage {

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::driver::runtime::lock;
+use crate::sync::Instant;
 
 /// A peer that answers none of so many pings will not answer the oldest.
 const MOST: usize = 64;

@@ -12,17 +12,18 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::handle::Drive;
 use super::scope::Batch;
-use super::shared::{Shared, coarse_now};
+use super::shared::Shared;
 use crate::connection::reader::{End, Reader, Stop};
 use crate::driver::host::{Host, Stored};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Chunk, Event, Message, Pong};
 use crate::protocol::decoder::Item;
+use crate::sync::{Instant, coarse_now};
 use crate::transport::scratch;
 
 /// How long a host may take to come back before the runtime answers the peer's

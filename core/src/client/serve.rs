@@ -2,13 +2,11 @@
 //! and time. The bytes themselves are moved by `reading` and `writer`.
 
 use std::future::pending;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -17,7 +15,7 @@ use super::handler::Outcome;
 use super::heartbeat::Beat;
 use super::lifecycle::emit;
 use super::reading::{Pumped, ReaderSlot};
-use super::shared::{Mode, Shared, coarse_now, signal};
+use super::shared::{Mode, Shared, signal};
 use super::writer::Flushed;
 use crate::connection::reader::{End, Reader};
 use crate::driver::host::Stored;
@@ -25,9 +23,10 @@ use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Opened, State};
 use crate::protocol::deflate::Agreement;
+use crate::sync::coarse_now;
 use crate::transport::link::{Got, Link};
 use crate::transport::scratch;
-use crate::transport::watch::{self, Registered, deadline, unwatchable};
+use crate::transport::watch::{Ready, Watch, deadline, unwatchable};
 
 /// After the last frame, this long for the peer to end the TCP connection,
 /// which is its part to do first (RFC 6455 section 7.1.1).
@@ -102,21 +101,21 @@ struct Connection<'a> {
 /// Readiness, as far as the runtime has to wait for it.
 enum Io {
     /// The runtime reads and writes.
-    Runtime(AsyncFd<Registered>),
+    Runtime(Watch),
     /// The host reads; a duplicate of the socket waits for room to write,
     /// once that was needed.
-    Hosted { key: u64, writable: Option<AsyncFd<OwnedFd>> },
+    Hosted { key: u64, writable: Option<Watch> },
 }
 
 pub(crate) async fn serve(
     client: &Client,
-    ready: AsyncFd<Registered>,
+    ready: Watch,
     opened: Opened,
     deflate: Option<&Agreement>,
     early: Vec<u8>,
 ) -> Loss {
     let shared = client.shared();
-    let link = ready.get_ref().0.clone();
+    let link = ready.watched().clone();
     let _ = shared.take_end();
     shared.received.store(coarse_now(), Ordering::Relaxed);
     shared.pings.forget();
@@ -355,7 +354,7 @@ impl Connection<'_> {
         let reading = self.shared.take_reader();
         let until = deadline(LINGER.min(self.shared.config.close_timeout));
         let both = Interest::READABLE | Interest::WRITABLE;
-        let Ok(io) = watch::duplicate(&self.link, both) else { return false };
+        let Ok(io) = Watch::duplicate(&self.link, both) else { return false };
         let sent = loop {
             match resume(self.client, self.shared) {
                 Flushed::Done if self.shared.writer.is_empty() => break true,
@@ -396,43 +395,26 @@ impl Connection<'_> {
 }
 
 impl Io {
-    async fn readable(&self) -> std::io::Result<AsyncFdReadyGuard<'_, Registered>> {
+    async fn readable(&self) -> std::io::Result<Ready<'_>> {
         match self {
             Io::Runtime(ready) => ready.readable().await,
             Io::Hosted { .. } => pending().await,
         }
     }
 
-    async fn writable(&self) -> Result<Writable<'_>, std::io::Error> {
+    async fn writable(&self) -> std::io::Result<Ready<'_>> {
         match self {
-            Io::Runtime(ready) => ready.writable().await.map(Writable::Registered),
-            Io::Hosted { writable: Some(ready), .. } => {
-                ready.writable().await.map(Writable::Duplicate)
-            }
+            Io::Runtime(ready) | Io::Hosted { writable: Some(ready), .. } => ready.writable().await,
             Io::Hosted { writable: None, .. } => pending().await,
         }
     }
 
     /// Prepares for [`Io::writable`].
-    fn want_writable(&mut self, link: &Link) -> Result<(), Error> {
+    fn want_writable(&mut self, link: &Arc<Link>) -> Result<(), Error> {
         if let Io::Hosted { writable: writable @ None, .. } = self {
-            *writable = Some(watch::duplicate(link, Interest::WRITABLE)?);
+            *writable = Some(Watch::duplicate(link, Interest::WRITABLE)?);
         }
         Ok(())
-    }
-}
-
-enum Writable<'a> {
-    Registered(AsyncFdReadyGuard<'a, Registered>),
-    Duplicate(AsyncFdReadyGuard<'a, OwnedFd>),
-}
-
-impl Writable<'_> {
-    fn clear_ready(&mut self) {
-        match self {
-            Writable::Registered(ready) => ready.clear_ready(),
-            Writable::Duplicate(ready) => ready.clear_ready(),
-        }
     }
 }
 

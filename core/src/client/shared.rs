@@ -19,6 +19,7 @@ use crate::options::Config;
 use crate::protocol::decoder::{Decoder, Limits};
 use crate::protocol::deflate::{Agreement, Deflater, Inflater};
 use crate::protocol::target::Target;
+use crate::sync::coarse_now;
 use crate::transport::tls::Trust;
 
 /// Who moves the bytes of a client.
@@ -237,14 +238,4 @@ impl Shared {
         }
         self.signal(signal::RELEASE);
     }
-}
-
-/// A monotonic clock in nanoseconds that costs a few of them and is right to
-/// a few milliseconds: enough to know when something last came.
-pub(crate) fn coarse_now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes one timespec; the clock exists since Linux 2.6.32.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

@@ -8,15 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
-use super::link::{Got, Handshake as TlsHandshake, Link, lost, would_block};
+use super::link::{Handshake as TlsHandshake, Link, lost};
 use super::proxy;
 use super::scratch;
 use super::tls::Trust;
-use super::watch::{self, Registered};
+use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Config;
 use crate::protocol::authority::joined;
@@ -34,7 +33,7 @@ pub(crate) async fn connect(
     proxy: Option<&ProxyUrl>,
     trust: Option<&Trust>,
     config: &Config,
-) -> Result<AsyncFd<Registered>> {
+) -> Result<Watch> {
     let socket = match (&target.socket, proxy) {
         (Some(path), _) => unix(path).await?,
         (None, Some(proxy)) => proxy::connect(proxy, target, config).await?,
@@ -45,7 +44,7 @@ pub(crate) async fn connect(
         None => None,
     };
     let link = Arc::new(Link::new(socket, session));
-    let ready = watch::link(link.clone())?;
+    let ready = Watch::link(link.clone())?;
     loop {
         match scratch::with(|scratch| link.tls_handshake(scratch))? {
             TlsHandshake::Done => return Ok(ready),
@@ -86,57 +85,6 @@ async fn unix(path: &Path) -> Result<OwnedFd> {
         let what = format!("cannot connect to the socket {}: {error}", path.display());
         Error::new(ErrorKind::Connect, what)
     })
-}
-
-/// Writes all of `request`.
-pub(crate) async fn write_all(ready: &AsyncFd<Registered>, mut request: &[u8]) -> Result<()> {
-    let link = &ready.get_ref().0;
-    while !request.is_empty() || link.has_unsent() {
-        match link.write(request) {
-            Ok(n) => request = &request[n..],
-            Err(error) if would_block(&error) => {
-                ready.writable().await.map_err(|error| lost(&error))?.clear_ready();
-            }
-            Err(error) => return Err(scratch::with(|scratch| link.why_lost(&error, scratch))),
-        }
-    }
-    Ok(())
-}
-
-/// Waits for bytes and hands them to `take` until that has what it wants;
-/// `Ok(None)` if the peer's bytes ended first.
-pub(crate) async fn read_until<T>(
-    ready: &AsyncFd<Registered>,
-    mut take: impl FnMut(&[u8]) -> Result<Option<T>>,
-) -> Result<Option<T>> {
-    let link = &ready.get_ref().0;
-    let early = link.early_plaintext();
-    if !early.is_empty()
-        && let Some(done) = take(&early)?
-    {
-        return Ok(Some(done));
-    }
-    enum Step<T> {
-        Done(T),
-        Again,
-        Wait,
-        End,
-    }
-    loop {
-        let step = scratch::with(|scratch| match link.read(scratch)? {
-            Got::Bytes { bytes, .. } => {
-                Ok::<_, Error>(take(bytes)?.map_or(Step::Again, Step::Done))
-            }
-            Got::Nothing => Ok(Step::Wait),
-            Got::End => Ok(Step::End),
-        })?;
-        match step {
-            Step::Done(done) => return Ok(Some(done)),
-            Step::Again => {}
-            Step::Wait => ready.readable().await.map_err(|error| lost(&error))?.clear_ready(),
-            Step::End => return Ok(None),
-        }
-    }
 }
 
 fn connect_error(host: &str, place: &str, error: &(dyn std::error::Error + 'static)) -> Error {

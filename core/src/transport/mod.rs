@@ -2,6 +2,7 @@
 //! WebSocket frame.
 
 pub(crate) mod dial;
+pub(crate) mod exchange;
 pub(crate) mod link;
 mod proxy;
 mod relay;

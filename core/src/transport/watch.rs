@@ -1,40 +1,67 @@
 //! Readiness of sockets and of time, by the runtime's event loop.
 
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::time::Instant;
 
 use super::link::Link;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A link that is registered with the runtime.
-pub(crate) struct Registered(pub(crate) Arc<Link>);
+/// A link that the runtime watches.
+pub(crate) struct Watch(AsyncFd<Registered>);
+
+/// That a direction is ready, until it is said to be not.
+pub(crate) type Ready<'a> = AsyncFdReadyGuard<'a, Registered>;
+
+pub(crate) struct Registered {
+    link: Arc<Link>,
+    /// Another descriptor of the link's socket, to be registered beside the first.
+    duplicate: Option<OwnedFd>,
+}
 
 impl AsRawFd for Registered {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.fd()
+        self.duplicate.as_ref().map_or_else(|| self.link.fd(), AsRawFd::as_raw_fd)
     }
 }
 
-/// Both directions of a link.
-pub(crate) fn link(link: Arc<Link>) -> Result<AsyncFd<Registered>> {
-    let both = Interest::READABLE | Interest::WRITABLE;
-    // SAFETY: the link owns its socket and never changes it; the `Arc` inside
-    // `Registered` keeps it open as long as it is registered.
-    unsafe { AsyncFd::register_with_interest(Registered(link), both) }
-        .map_err(|error| unwatchable(&error))
-}
+impl Watch {
+    /// Watches both directions of a link.
+    pub(crate) fn link(link: Arc<Link>) -> Result<Watch> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        Watch::register(Registered { link, duplicate: None }, both)
+    }
 
-/// Another registration of a link's socket, by a descriptor of its own.
-pub(crate) fn duplicate(link: &Link, interest: Interest) -> Result<AsyncFd<OwnedFd>> {
-    let duplicate = link.duplicate().map_err(|error| unwatchable(&error))?;
-    // SAFETY: an `OwnedFd` is open as long as it lives and never changes.
-    unsafe { AsyncFd::register_with_interest(duplicate, interest) }
-        .map_err(|error| unwatchable(&error))
+    /// Watches a link, whoever else does, by a descriptor of its own.
+    pub(crate) fn duplicate(link: &Arc<Link>, interest: Interest) -> Result<Watch> {
+        let duplicate = link.duplicate().map_err(|error| unwatchable(&error))?;
+        Watch::register(Registered { link: link.clone(), duplicate: Some(duplicate) }, interest)
+    }
+
+    fn register(registered: Registered, interest: Interest) -> Result<Watch> {
+        // SAFETY: the link owns its socket and never changes it, and `Registered` keeps
+        // it, or the duplicate, open as long as it is registered.
+        let registered = unsafe { AsyncFd::register_with_interest(registered, interest) };
+        registered.map(Watch).map_err(|error| unwatchable(&error))
+    }
+
+    /// What is watched.
+    pub(crate) fn watched(&self) -> &Arc<Link> {
+        &self.0.get_ref().link
+    }
+
+    pub(crate) async fn readable(&self) -> io::Result<Ready<'_>> {
+        self.0.readable().await
+    }
+
+    pub(crate) async fn writable(&self) -> io::Result<Ready<'_>> {
+        self.0.writable().await
+    }
 }
 
 pub(crate) fn unwatchable(error: &dyn std::error::Error) -> Error {
