@@ -92,6 +92,8 @@ kinds! {
     /// This drive mode does not have the operation (polling a client that the
     /// internal runtime drives).
     Unsupported = -22, "EUNSUPPORTED", false;
+    /// The user's hook before an attempt failed, or gave up.
+    Hook = -23, "EHOOK", true;
 }
 
 impl ErrorKind {
@@ -144,6 +146,11 @@ impl Error {
     pub(crate) fn into_final(mut self) -> Self {
         self.0.is_final = true;
         self
+    }
+
+    /// Whether no rule of the user's can have it tried again.
+    pub(crate) fn is_final(&self) -> bool {
+        self.0.is_final && self.kind() == ErrorKind::Hook
     }
 
     /// What went wrong.

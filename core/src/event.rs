@@ -36,6 +36,12 @@ pub enum State {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// An attempt waits for [`crate::Client::proceed`] or [`crate::Client::refuse`], with
+    /// [`crate::Config::before_connect`]. Precedes whatever else waits for a host.
+    BeforeConnect(&'a Attempt),
+    /// A loss waits for [`crate::Client::decide`], with [`crate::Config::should_reconnect`].
+    /// Precedes whatever else waits for a host.
+    ShouldReconnect(&'a Outage),
     /// The connection is open. What is sent from within this event precedes
     /// whatever was queued while the client was down.
     Open(&'a Opened),
@@ -139,6 +145,33 @@ pub struct Opened {
     pub extensions: String,
     /// Response headers in the order they came, names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// How many messages were dropped since the last connection because they had
+    /// waited for [`crate::Config::offline_max_age`].
+    pub expired: usize,
+}
+
+/// An attempt that is about to begin.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// What the answer has to name.
+    pub ask: u64,
+    /// Which attempt this is since the last open connection, counted from 1.
+    pub attempt: u32,
+    /// How many connections were open before.
+    pub reconnects: u32,
+    /// Why the attempt or connection before came to nothing.
+    pub error: Option<Error>,
+}
+
+/// A loss, or a failed attempt, about which the user decides.
+#[derive(Clone, Debug)]
+pub struct Outage {
+    /// What the answer has to name.
+    pub ask: u64,
+    /// What would happen without an answer: whether another attempt follows.
+    pub retry: bool,
+    /// The cause, and the wait if there is another attempt.
+    pub down: Down,
 }
 
 /// A pong from the peer.
@@ -177,4 +210,8 @@ pub struct Closed {
     /// The cause, unless the user closed the client or the peer closed it
     /// with a regular code.
     pub error: Option<Error>,
+    /// How many messages never left; [`crate::Client::take_unsent`] returns them.
+    pub unsent_messages: usize,
+    /// How many bytes these are.
+    pub unsent_bytes: usize,
 }

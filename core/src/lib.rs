@@ -62,8 +62,13 @@ pub mod protocol;
 mod sync;
 mod transport;
 
-pub use client::{Client, Drive, MessageWriter, SendOptions, Sent};
+pub use client::{Client, Drive, MessageWriter, SendOptions, Sent, Stats};
 pub use driver::runtime::shutdown;
 pub use error::{Error, ErrorKind, Refusal, Result};
-pub use event::{Chunk, Closed, Down, Event, Message, MessageKind, Opened, Pong, State};
-pub use options::{Compression, Config, Heartbeat, Offline, Proxy, Reconnect, Tls};
+pub use event::{
+    Attempt, Chunk, Closed, Down, Event, Message, MessageKind, Opened, Outage, Pong, State,
+};
+pub use options::{
+    Cause, Changes, Compression, Config, ConsumerAction, Heartbeat, Level, Line, Log, Offline,
+    Proxy, Reconnect, Tls,
+};

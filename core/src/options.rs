@@ -7,6 +7,12 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::proxy::ProxyUrl;
 
+mod log;
+mod reconnect;
+
+pub use log::{Level, Line, Log};
+pub use reconnect::{Cause, Changes, Reconnect};
+
 /// Everything a client is made from. Start with [`Config::new`] and change
 /// what you need.
 ///
@@ -51,8 +57,27 @@ pub struct Config {
     /// How to come back after a loss; `None` for a client that lives as long
     /// as its first connection.
     pub reconnect: Option<Reconnect>,
+    /// Whether each attempt waits for [`crate::Client::proceed`], after
+    /// [`crate::Event::BeforeConnect`]. Default `false`.
+    pub before_connect: bool,
+    /// Whether each loss waits for [`crate::Client::decide`], after
+    /// [`crate::Event::ShouldReconnect`]. Default `false`.
+    pub should_reconnect: bool,
+    /// How long the answer to either may take, from the event on. Default 10 s.
+    pub hook_timeout: Duration,
     /// What a send does while the client is not connected.
     pub offline: Offline,
+    /// Messages that waited so long for a connection are dropped, and counted;
+    /// `None` for never. Default `None`.
+    pub offline_max_age: Option<Duration>,
+    /// How long messages may wait for a host that fetches none, before
+    /// `consumer_action` is taken; `None` for ever. Only for hosted clients: a handler that blocks
+    /// the runtime is missed by the server itself. Default `None`.
+    pub consumer_timeout: Option<Duration>,
+    /// What to do about such a host.
+    pub consumer_action: ConsumerAction,
+    /// Where to tell of what the client does. Default `None`.
+    pub log: Option<Log>,
     /// Whether messages are delivered in pieces, as they arrive
     /// ([`crate::Event::Chunk`]), instead of whole. Then neither `max_message_size`
     /// nor `max_fragments` applies to what is received. Default `false`.
@@ -85,7 +110,14 @@ impl Config {
             close_timeout: Duration::from_secs(10),
             heartbeat: Heartbeat::default(),
             reconnect: Some(Reconnect::default()),
+            before_connect: false,
+            should_reconnect: false,
+            hook_timeout: Duration::from_secs(10),
             offline: Offline::Queue,
+            offline_max_age: None,
+            consumer_timeout: None,
+            consumer_action: ConsumerAction::Report,
+            log: None,
             streaming: false,
             max_message_size: 64 << 20,
             max_fragments: 131_072,
@@ -120,19 +152,7 @@ impl Config {
         if let Proxy::Url(url) = &self.proxy {
             ProxyUrl::parse(url)?;
         }
-        let Some(Reconnect { min_delay, max_delay, factor, .. }) = self.reconnect else {
-            return Ok(());
-        };
-        let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
-        if min_delay > max_delay {
-            return invalid(format!(
-                "reconnect: expected min_delay to be at most max_delay, got {min_delay:?} and {max_delay:?}"
-            ));
-        }
-        if !(factor.is_finite() && factor >= 1.0) {
-            return invalid(format!("reconnect: expected a factor of at least 1, got {factor}"));
-        }
-        Ok(())
+        self.reconnect.as_ref().map_or(Ok(()), Reconnect::check)
     }
 }
 
@@ -280,35 +300,6 @@ impl Default for Heartbeat {
     }
 }
 
-/// Exponential back-off with full jitter: the wait before attempt `n` is
-/// drawn between `min_delay` and `min(max_delay, min_delay × factorⁿ)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Reconnect {
-    /// The shortest wait. Default 250 ms.
-    pub min_delay: Duration,
-    /// The longest wait. Default 30 s.
-    pub max_delay: Duration,
-    /// How the upper bound grows. Default 2.
-    pub factor: f64,
-    /// Give up after so many failed attempts in a row; `None` for never.
-    pub max_attempts: Option<u32>,
-    /// A connection that lived this long starts the back-off anew. Default 5 s.
-    pub stable_after: Duration,
-}
-
-impl Default for Reconnect {
-    fn default() -> Self {
-        Reconnect {
-            min_delay: Duration::from_millis(250),
-            max_delay: Duration::from_secs(30),
-            factor: 2.0,
-            max_attempts: None,
-            stable_after: Duration::from_secs(5),
-        }
-    }
-}
-
 /// What a send does while the client is not connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Offline {
@@ -317,4 +308,15 @@ pub enum Offline {
     Queue,
     /// Answer [`crate::ErrorKind::Offline`].
     Refuse,
+}
+
+/// What becomes of a client whose host fetches nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ConsumerAction {
+    /// It goes on; the log and [`crate::Stats::stalled`] tell of it.
+    #[default]
+    Report,
+    /// The connection is closed with code 1001, so that the server knows, and the client ends
+    /// with [`crate::ErrorKind::Timeout`].
+    Close,
 }

@@ -108,6 +108,8 @@ fn config(server: &Server, tls: bool, path: &str, random: &mut Random) -> Config
     if let Some(reconnect) = &mut config.reconnect {
         reconnect.min_delay = Duration::from_millis(1);
         reconnect.max_delay = Duration::from_millis(10);
+        reconnect.restart_min_delay = Duration::from_millis(1);
+        reconnect.restart_max_delay = Duration::from_millis(10);
     }
     config
 }

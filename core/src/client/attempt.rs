@@ -6,6 +6,7 @@ use std::env::var_os;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
+use super::asks::Way;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Config;
@@ -23,14 +24,17 @@ struct Hop<'a> {
     trust: Option<Trust>,
 }
 
-pub(crate) async fn open(shared: &Shared) -> Result<(Watch, Accepted)> {
+/// Connects as the configuration says, or `way`.
+pub(crate) async fn open(shared: &Shared, way: Option<&Way>) -> Result<(Watch, Accepted)> {
     let deadline = deadline(shared.config.connect_timeout);
     let most = shared.config.max_redirects;
-    let mut hop = Hop {
-        target: Cow::Borrowed(&shared.target),
-        config: Cow::Borrowed(&shared.config),
-        trust: shared.trust.clone(),
+    let (target, config) =
+        way.map_or((&shared.target, &shared.config), |way| (&way.target, &way.config));
+    let trust = match &shared.trust {
+        Some(trust) if target.secure => Some(trust.clone()),
+        _ => within(deadline, trust(target, config)).await?,
     };
+    let mut hop = Hop { target: Cow::Borrowed(target), config: Cow::Borrowed(config), trust };
     let mut followed = 0;
     loop {
         let error = match hop.open(deadline).await {
@@ -51,10 +55,28 @@ pub(crate) async fn open(shared: &Shared) -> Result<(Watch, Accepted)> {
         }
         followed += 1;
         let next = redirect::follow(&hop.target, refusal)?;
-        hop = timeout_at(deadline, hop.redirected(next))
-            .await
-            .map_err(|_| Error::new(ErrorKind::Timeout, "no time was left after a redirect"))??;
+        hop = within(deadline, hop.redirected(next)).await?;
     }
+}
+
+async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout_at(deadline, work)
+        .await
+        .map_err(|_| Error::new(ErrorKind::Timeout, "no time was left to connect"))?
+}
+
+/// Whom to trust as `target`, if it has to prove who it is.
+async fn trust(target: &Target, config: &Config) -> Result<Option<Trust>> {
+    if !target.secure {
+        return Ok(None);
+    }
+    let options = config.tls.clone();
+    // May read the system's certificates.
+    let trust = spawn_blocking(move || Trust::new(&options)).await;
+    let trust = trust.map_err(|error| {
+        Error::new(ErrorKind::Resource, format!("the certificates cannot be read: {error}"))
+    })?;
+    trust.map(Some)
 }
 
 impl<'a> Hop<'a> {
@@ -89,18 +111,7 @@ impl<'a> Hop<'a> {
         let same = target.is_same_origin(&self.target);
         let config =
             if same { self.config } else { Cow::Owned(redirect::impersonal(&self.config)) };
-        let trust = if same {
-            self.trust
-        } else if target.secure {
-            let options = config.tls.clone();
-            // May read the system's certificates.
-            let trust = spawn_blocking(move || Trust::new(&options)).await;
-            Some(trust.map_err(|error| {
-                Error::new(ErrorKind::Resource, format!("the certificates cannot be read: {error}"))
-            })??)
-        } else {
-            None
-        };
+        let trust = if same { self.trust } else { trust(&target, &config).await? };
         Ok(Hop { target: Cow::Owned(target), config, trust })
     }
 }

@@ -9,7 +9,12 @@ use crate::protocol::mask;
 /// been open): full jitter, so that a thousand clients which lost the same
 /// server do not come back together.
 pub(crate) fn delay(options: &Reconnect, failed: u32) -> Duration {
-    between(options.min_delay, ceiling(options, failed), random())
+    draw(options.min_delay, ceiling(options, failed))
+}
+
+/// Any wait between `low` and `high`, each as likely as the others.
+pub(crate) fn draw(low: Duration, high: Duration) -> Duration {
+    between(low, high, random())
 }
 
 fn ceiling(options: &Reconnect, failed: u32) -> Duration {

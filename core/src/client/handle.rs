@@ -9,7 +9,7 @@ use super::lifecycle;
 use super::message_writer::MessageWriter;
 use super::scope::{Place, place};
 use super::shared::{Mode, Shared, signal};
-use super::writer::Turn;
+use super::writer::{How, Turn};
 use crate::connection::reader::End;
 use crate::driver::host::Host;
 use crate::driver::runtime;
@@ -66,11 +66,21 @@ pub struct SendOptions {
     pub compress: bool,
     /// Whether the caller has an event loop, as for [`Client::send_in_turn`]. Default `false`.
     pub in_turn: bool,
+    /// Whether it belongs to what is sent from within [`Event::Open`], wherever it is sent from: as
+    /// long as that lasts ([`Client::hold`]) it precedes the queue. Default `false`.
+    pub ahead: bool,
 }
 
 impl Default for SendOptions {
     fn default() -> Self {
-        SendOptions { compress: true, in_turn: false }
+        SendOptions { compress: true, in_turn: false, ahead: false }
+    }
+}
+
+impl From<SendOptions> for How {
+    fn from(options: SendOptions) -> How {
+        let SendOptions { compress, in_turn, ahead } = options;
+        How { compress, ahead, turn: if in_turn { Turn::Host } else { Turn::None } }
     }
 }
 
@@ -179,7 +189,7 @@ impl Client {
     /// [`crate::ErrorKind::Busy`] while another one is unfinished.
     pub fn begin_message(&self, kind: MessageKind, options: SendOptions) -> Result<MessageWriter> {
         self.shared.check_fork()?;
-        let epoch = self.shared.writer.begin(kind, options.compress, self.place())?;
+        let epoch = self.shared.writer.begin(kind, options.into(), self.place())?;
         Ok(MessageWriter::new(self.clone(), epoch))
     }
 
@@ -284,6 +294,7 @@ impl Client {
         let trust = if target.secure { Some(Trust::new(&config.tls)?) } else { None };
         let shard = runtime::shard()?;
         let shared = Arc::new(Shared::new(config, target, trust, mode()?, shard));
+        shard.register(&shared);
         shard.spawn(lifecycle::run(shared.clone()));
         let owner = Arc::new(Owner(shared.clone()));
         Ok(Client { shared, _owner: Some(owner) })
@@ -302,7 +313,7 @@ impl Client {
         Arc::downgrade(&self.shared)
     }
 
-    fn host(&self) -> Result<&Host> {
+    pub(super) fn host(&self) -> Result<&Host> {
         self.shared.host().ok_or_else(|| {
             Error::new(
                 ErrorKind::Unsupported,
@@ -330,9 +341,7 @@ impl Client {
             return Err(Error::new(ErrorKind::Utf8, text));
         }
         self.shared.follow_up(self.shared.writer.make_room(payload.len()));
-        let turn = if options.in_turn { Turn::Host } else { Turn::None };
-        let writer = &self.shared.writer;
-        let todo = writer.send(kind, payload, options.compress, turn, self.place())?;
+        let todo = self.shared.writer.send(kind, payload, options.into(), self.place())?;
         let owed = todo.owed;
         self.shared.follow_up(todo);
         Ok(if owed { Sent::Deferred } else { Sent::Done })

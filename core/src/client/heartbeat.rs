@@ -12,6 +12,13 @@ use crate::sync::coarse_now;
 use crate::transport::link::Link;
 use crate::transport::watch::deadline;
 
+/// How long an answer may take when there is reason to doubt the connection.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// A look at the clock that comes so much later than planned shows that this process, or the
+/// whole system, did not run meanwhile. What the peer sent then may be on its way still.
+const LATE: Duration = Duration::from_secs(2);
+
 /// When to ping and what a silence means.
 pub(crate) struct Beat {
     interval: Option<Duration>,
@@ -19,6 +26,10 @@ pub(crate) struct Beat {
     /// When the unanswered ping was sent, by [`coarse_now`]; or later, when
     /// what it waits behind last moved.
     pinged: Option<u64>,
+    /// How long its answer may take.
+    limit: Duration,
+    /// It was sent for [`Beat::probe`].
+    probing: bool,
     /// Bytes the peer's system had acknowledged when the clock was last looked at.
     acknowledged: u64,
     /// When the clock was last looked at.
@@ -32,6 +43,8 @@ impl Beat {
             interval: options.interval,
             timeout: options.timeout,
             pinged: None,
+            limit: options.timeout,
+            probing: false,
             acknowledged: 0,
             looked: 0,
             count: 0,
@@ -46,10 +59,11 @@ impl Beat {
         match (self.pinged, self.interval) {
             // The answer may come at any time; the next ping is due as if it had.
             (Some(pinged), Some(interval)) => {
-                since(pinged, self.timeout).min(since(self.looked, interval))
+                since(pinged, self.limit).min(since(self.looked, interval))
             }
+            (Some(pinged), None) => since(pinged, self.limit),
             (None, Some(interval)) => since(received(shared), interval),
-            (_, None) => deadline(Duration::MAX),
+            (None, None) => deadline(Duration::MAX),
         }
     }
 
@@ -64,21 +78,45 @@ impl Beat {
             acknowledged: shared.writer.written().saturating_sub(in_kernel),
         });
         if verdict == Verdict::Ping {
-            self.count = self.count.wrapping_add(1);
-            let payload = self.count.to_be_bytes();
-            shared.pings.sent(&payload);
-            // Refused only if the connection is ending, which has its own limit.
-            if let Ok(todo) = shared.writer.ping(&payload, Place::Outside, usize::MAX) {
-                shared.follow_up(todo);
-            }
+            self.ping(shared);
         }
         verdict == Verdict::Gone
     }
 
+    /// Asks at once whether the peer is still there: the network may have changed. Also
+    /// without a heartbeat.
+    pub(crate) fn probe(&mut self, shared: &Shared) {
+        if !self.probing {
+            self.begin_probe(coarse_now());
+            self.ping(shared);
+        }
+    }
+
+    /// How long the peer had for its answer.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn begin_probe(&mut self, now: u64) {
+        self.probing = true;
+        self.limit = self.timeout.min(PROBE);
+        (self.pinged, self.looked) = (Some(now), now);
+    }
+
+    fn ping(&mut self, shared: &Shared) {
+        self.count = self.count.wrapping_add(1);
+        let payload = self.count.to_be_bytes();
+        shared.pings.sent(&payload);
+        // Refused only if the connection is ending, which has its own limit.
+        match shared.writer.ping(&payload, Place::Outside, usize::MAX) {
+            Ok(todo) => shared.follow_up(todo),
+            Err(_) => shared.pings.refused(&payload),
+        }
+    }
+
     fn judge(&mut self, sight: &Sight) -> Verdict {
-        let Some(interval) = self.interval else { return Verdict::Fine };
         let now = sight.now;
-        self.looked = now;
+        let looked = std::mem::replace(&mut self.looked, now);
         let quiet_since = |from: u64| Duration::from_nanos(now.saturating_sub(from));
         let before = std::mem::replace(&mut self.acknowledged, sight.acknowledged);
         if let Some(pinged) = self.pinged {
@@ -86,18 +124,24 @@ impl Beat {
             // is too slow to fetch it.
             if sight.received >= pinged || sight.unread {
                 self.pinged = None;
+                self.probing = false;
+                self.limit = self.timeout;
             } else if sight.on_its_way && sight.acknowledged > before {
                 // A slow upload: the ping waits its turn, and acknowledgements
                 // come back.
                 self.pinged = Some(now);
                 return Verdict::Fine;
-            } else if quiet_since(pinged) >= self.timeout {
+            } else if quiet_since(pinged) >= self.limit {
+                if quiet_since(looked) > self.limit.saturating_add(LATE) {
+                    self.pinged = Some(now);
+                    return Verdict::Ping;
+                }
                 return Verdict::Gone;
             } else {
                 return Verdict::Fine;
             }
         }
-        if quiet_since(sight.received) >= interval {
+        if self.interval.is_some_and(|interval| quiet_since(sight.received) >= interval) {
             self.pinged = Some(now);
             return Verdict::Ping;
         }
@@ -157,6 +201,29 @@ mod tests {
         assert_eq!(beat.judge(&silence(10)), Verdict::Ping);
         assert_eq!(beat.judge(&silence(14)), Verdict::Fine);
         assert_eq!(beat.judge(&silence(15)), Verdict::Gone);
+    }
+
+    #[test]
+    fn who_did_not_look_for_long_asks_again() {
+        let mut beat = beat();
+        assert_eq!(beat.judge(&silence(10)), Verdict::Ping);
+        assert_eq!(beat.judge(&silence(100)), Verdict::Ping);
+        assert_eq!(beat.judge(&silence(104)), Verdict::Fine);
+        assert_eq!(beat.judge(&silence(105)), Verdict::Gone);
+    }
+
+    #[test]
+    fn a_doubt_is_settled_soon_and_without_a_heartbeat() {
+        for interval in [None, Some(Duration::from_secs(60))] {
+            let mut beat = Beat::new(Heartbeat { interval, timeout: Duration::from_secs(60) });
+            beat.begin_probe(30 * SECOND);
+            assert_eq!(beat.judge(&silence(34)), Verdict::Fine);
+            assert_eq!(beat.judge(&silence(35)), Verdict::Gone);
+            beat.begin_probe(40 * SECOND);
+            let answered = Sight { received: 41 * SECOND, ..silence(42) };
+            assert_eq!(beat.judge(&answered), Verdict::Fine);
+            assert_eq!(beat.judge(&Sight { received: 41 * SECOND, ..silence(60) }), Verdict::Fine);
+        }
     }
 
     #[test]

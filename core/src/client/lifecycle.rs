@@ -2,20 +2,24 @@
 //! runtime, whoever drives the bytes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
+use super::asks::{Answer, Question};
 use super::attempt::open;
-use super::backoff;
 use super::handle::Client;
 use super::handler::Outcome;
+use super::policy::{self, Facts, Verdict};
 use super::serve::{Loss, serve};
 use super::shared::{Mode, Shared, signal};
 use crate::driver::host::Stored;
-use crate::error::{Error, ErrorKind};
-use crate::event::{Closed, Down, Opened, State};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Attempt, Closed, Down, Opened, State};
+use crate::options::Level;
+use crate::protocol::handshake::Accepted;
 use crate::sync::Instant;
+use crate::transport::watch::{Watch, deadline};
 
 /// How an attempt, or the connection it led to, came to its end.
 struct Outage {
@@ -47,89 +51,253 @@ impl Drop for Ending {
             } else {
                 Error::new(ErrorKind::Closed, "the runtime was shut down")
             };
-            Closed { code: 1006, reason: String::new(), clean: false, error: Some(error) }
+            Closed { error: Some(error), ..stopped() }
         });
         end(&self.client, closed);
     }
 }
 
 fn end(client: &Client, closed: Closed) {
-    client.shared().writer.end();
-    client.shared().take_reader();
-    client.shared().set_state(State::Closed);
-    emit(client, Stored::Closed(closed));
-    if let Mode::Runtime(slot) = &client.shared().mode {
+    let shared = client.shared();
+    let (unsent_messages, unsent_bytes) = shared.writer.end();
+    shared.take_reader();
+    shared.shard.forget(shared);
+    shared.notes.lost(closed.error.clone());
+    shared.set_state(State::Closed);
+    log_end(shared, &closed, unsent_messages);
+    emit(client, Stored::Closed(Closed { unsent_messages, unsent_bytes, ..closed }));
+    if let Mode::Runtime(slot) = &shared.mode {
         slot.release();
     }
 }
 
+/// Where a client is between its connections.
+struct Course {
+    /// Attempts since the last open connection.
+    tries: u32,
+    /// Failed ones since the last stable connection.
+    failed: u32,
+    reconnects: u32,
+    /// Since when there has been no stable connection.
+    unstable: Instant,
+}
+
 async fn live(client: &Client) -> Closed {
     let shared = client.shared();
-    let mut failed = 0;
-    let mut tries = 0;
-    let mut reconnects = 0;
+    let mut course = Course { tries: 0, failed: 0, reconnects: 0, unstable: Instant::now() };
     loop {
         shared.set_state(State::Connecting);
-        tries = u32::saturating_add(tries, 1);
-        let opened = tokio::select! {
-            biased;
-            () = shared.told_to_stop() => return stopped(),
-            opened = open(shared) => opened,
-        };
+        course.tries = course.tries.saturating_add(1);
+        shared.notes.attempting(course.tries);
+        let Some(opened) = attempt(client, &course).await else { return stopped() };
         let outage = match opened {
             Ok((ready, accepted)) => {
                 let opened = Opened {
-                    attempt: tries,
-                    reconnects,
+                    attempt: course.tries,
+                    reconnects: course.reconnects,
                     subprotocol: accepted.subprotocol,
                     extensions: accepted.extensions,
                     headers: accepted.headers,
+                    expired: 0,
                 };
                 let since = Instant::now();
                 let (deflate, early) = (accepted.deflate.as_ref(), accepted.leftover);
                 let loss = serve(client, ready, opened, deflate, early).await;
-                reconnects = u32::saturating_add(reconnects, 1);
-                tries = 0;
+                course.reconnects = course.reconnects.saturating_add(1);
+                course.tries = 0;
                 Outage { loss, lived: Some(since.elapsed()) }
             }
             Err(error) => Outage { loss: Loss::failure(error), lived: None },
         };
-        let Some((wait, down)) = retry(shared, &outage, &mut failed) else {
+        shared.notes.lost(outage.loss.error.clone());
+        let Some((wait, down)) = retry(client, &outage, &mut course).await else {
             return closed(outage.loss);
         };
+        shared.log(Level::Warning, || format!("down: {}; again in {wait:.3?}", down.error));
         shared.set_state(State::Down);
+        shared.notes.waiting(course.tries.saturating_add(1), wait);
+        // What was asked for until now is being done; what the handler asks for is not.
+        shared.forget_signals(signal::RECONNECT | signal::NETWORK);
         emit(client, Stored::Down(down));
-        tokio::select! {
-            biased;
-            () = shared.told_to_stop() => return stopped(),
-            () = sleep(wait) => {}
+        match pause(client, wait).await {
+            Pause::Over => {}
+            Pause::Stopped => return stopped(),
+            // What failed on another network says nothing about this one.
+            Pause::Network => course.failed = 0,
         }
     }
 }
 
+/// One attempt, once the user has nothing against it. `None`: the client was told to stop.
+async fn attempt(client: &Client, course: &Course) -> Option<Result<(Watch, Accepted)>> {
+    let shared = client.shared();
+    let mut way = None;
+    if shared.config.before_connect {
+        let asked = ask(client, Question::BeforeConnect, |ask| {
+            Stored::BeforeConnect(Attempt {
+                ask,
+                attempt: course.tries,
+                reconnects: course.reconnects,
+                error: shared.notes.last_error(),
+            })
+        });
+        match asked.await {
+            Asked::Answer(Answer::Proceed(changed)) => way = changed,
+            Asked::Answer(Answer::Refuse(error)) => return Some(Err(error)),
+            Asked::Answer(Answer::Decide(_)) | Asked::Late => {
+                let limit = shared.config.hook_timeout;
+                let text = format!("before_connect did not answer within {limit:?}");
+                return Some(Err(Error::new(ErrorKind::Timeout, text)));
+            }
+            Asked::Stopped => return None,
+        }
+    }
+    let way = way.as_deref();
+    shared.log(Level::Debug, || {
+        let target = way.map_or(&shared.target, |way| &way.target);
+        format!("attempt {}: connecting to {}", course.tries, target.place())
+    });
+    tokio::select! {
+        biased;
+        () = shared.told_to_stop() => None,
+        opened = open(shared, way) => Some(opened),
+    }
+}
+
 /// The wait before the next attempt, or `None` if this was the end.
-fn retry(shared: &Shared, outage: &Outage, failed: &mut u32) -> Option<(Duration, Down)> {
-    let options = shared.config.reconnect.as_ref()?;
+async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Option<(Duration, Down)> {
+    let shared = client.shared();
     let loss = &outage.loss;
-    if loss.is_final(shared) {
-        return None;
+    let options = shared.config.reconnect.as_ref().filter(|_| !loss.stop)?;
+    if outage.lived.is_some_and(|lived| lived >= options.stable_after) {
+        course.unstable = Instant::now();
     }
-    let code = loss.closed_by_peer.then_some(loss.code);
-    *failed = match outage.lived {
-        Some(lived) if lived >= options.stable_after => 0,
-        _ => failed.saturating_add(1),
-    };
-    if options.max_attempts.is_some_and(|most| *failed >= most.max(1)) {
-        return None;
-    }
-    let wait = backoff::delay(options, *failed);
     let error = loss.error.clone().unwrap_or_else(|| loss.close_error());
-    Some((wait, Down { error, code, attempt: *failed, retry_in: wait }))
+    let code = loss.closed_by_peer.then_some(loss.code);
+    let facts = Facts {
+        error: &error,
+        code,
+        lived: outage.lived,
+        down_for: course.unstable.elapsed(),
+        replaced: loss.replaced,
+        now: SystemTime::now(),
+    };
+    let Verdict { mut retry, wait, failed } = policy::judge(options, &facts, course.failed);
+    course.failed = failed;
+    let down = Down { error, code, attempt: failed, retry_in: wait };
+    if shared.config.should_reconnect && !loss.replaced {
+        let outage = down.clone();
+        let asked = ask(client, Question::ShouldReconnect, |ask| {
+            Stored::ShouldReconnect(crate::event::Outage { ask, retry, down: outage })
+        });
+        match asked.await {
+            Asked::Answer(Answer::Decide(decided)) => retry = decided,
+            Asked::Answer(_) => {}
+            Asked::Late => {
+                let limit = shared.config.hook_timeout;
+                shared.log(Level::Warning, || {
+                    format!("should_reconnect did not answer within {limit:?}")
+                });
+            }
+            Asked::Stopped => return None,
+        }
+    }
+    retry.then_some((wait, down))
+}
+
+/// How a question to the user ended.
+enum Asked {
+    Answer(Answer),
+    Late,
+    /// `close` or `release` was called.
+    Stopped,
+}
+
+async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Stored) -> Asked {
+    let shared = client.shared();
+    let number = shared.asks.begin(question);
+    match &shared.mode {
+        Mode::Hosted(host) => host.ask(event(number)),
+        Mode::Runtime(_) => emit(client, event(number)),
+    }
+    let asked = loop {
+        if shared.is_told_to_stop() {
+            break Asked::Stopped;
+        }
+        if let Some(answer) = shared.asks.take() {
+            break Asked::Answer(answer);
+        }
+        let limit = shared
+            .asks
+            .delivered()
+            .map(|since| deadline(shared.config.hook_timeout.saturating_sub(since.elapsed())));
+        tokio::select! {
+            biased;
+            () = shared.signaled() => {
+                idle_signals(client);
+            }
+            () = sleep_until(limit.unwrap_or_else(|| deadline(Duration::MAX))), if limit.is_some() => {
+                break Asked::Late;
+            }
+        }
+    };
+    shared.asks.end();
+    if let Some(host) = shared.host() {
+        host.take_ask();
+    }
+    asked
+}
+
+/// How a wait between attempts ended.
+enum Pause {
+    Over,
+    Stopped,
+    /// Another network may be in use.
+    Network,
+}
+
+async fn pause(client: &Client, wait: Duration) -> Pause {
+    let shared = client.shared();
+    let until = sleep_until(deadline(wait));
+    tokio::pin!(until);
+    loop {
+        if shared.is_told_to_stop() {
+            return Pause::Stopped;
+        }
+        tokio::select! {
+            biased;
+            () = shared.signaled() => {}
+            () = &mut until => return Pause::Over,
+        }
+        let signals = idle_signals(client);
+        if signals & signal::NETWORK != 0 {
+            return Pause::Network;
+        }
+        if signals & signal::RECONNECT != 0 {
+            return Pause::Over;
+        }
+    }
+}
+
+/// Takes the signals that came while there is no connection.
+fn idle_signals(client: &Client) -> u32 {
+    let signals = client.shared().take_signals();
+    if signals & signal::DRAIN != 0 {
+        emit(client, Stored::Drain);
+    }
+    signals
 }
 
 /// `close` or `release` came while there was no connection.
 fn stopped() -> Closed {
-    Closed { code: 1006, reason: String::new(), clean: false, error: None }
+    Closed {
+        code: 1006,
+        reason: String::new(),
+        clean: false,
+        error: None,
+        unsent_messages: 0,
+        unsent_bytes: 0,
+    }
 }
 
 fn closed(loss: Loss) -> Closed {
@@ -139,7 +307,19 @@ fn closed(loss: Loss) -> Closed {
         None if loss.stop || regular => None,
         None => Some(loss.close_error()),
     };
-    Closed { code: loss.code, reason: loss.reason, clean: loss.clean, error }
+    Closed { code: loss.code, reason: loss.reason, clean: loss.clean, error, ..stopped() }
+}
+
+fn log_end(shared: &Shared, closed: &Closed, unsent: usize) {
+    let Closed { code, error, .. } = closed;
+    let level = if error.is_some() { Level::Error } else { Level::Info };
+    shared.log(level, || match error {
+        Some(error) => format!("closed with code {code}: {error}"),
+        None => format!("closed with code {code}"),
+    });
+    if unsent > 0 {
+        shared.log(Level::Warning, || format!("{unsent} messages never left"));
+    }
 }
 
 /// Hands an event of the client's life to its user.

@@ -16,6 +16,9 @@ pub(crate) struct Pings {
     waiting: Mutex<VecDeque<(Vec<u8>, Instant)>>,
     /// Nanoseconds; 0 until the first answer.
     round_trip: AtomicU64,
+    smoothed: AtomicU64,
+    sent: AtomicU64,
+    answered: AtomicU64,
 }
 
 impl Pings {
@@ -26,6 +29,7 @@ impl Pings {
             waiting.pop_front();
         }
         waiting.push_back((payload.to_vec(), Instant::now()));
+        self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Forgets a ping that was noted but not sent.
@@ -33,6 +37,7 @@ impl Pings {
         let mut waiting = lock(&self.waiting);
         if let Some(at) = waiting.iter().rposition(|(sent, _)| sent == payload) {
             waiting.remove(at);
+            self.sent.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -45,6 +50,13 @@ impl Pings {
         let round_trip = sent.elapsed();
         let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX).max(1);
         self.round_trip.store(nanos, Ordering::Relaxed);
+        let smoothed = match self.smoothed.load(Ordering::Relaxed) {
+            0 => nanos,
+            // RFC 6298 section 2.3.
+            before => before - before / 8 + nanos / 8,
+        };
+        self.smoothed.store(smoothed, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
         Some(round_trip)
     }
 
@@ -54,9 +66,23 @@ impl Pings {
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        match self.round_trip.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
+        duration(&self.round_trip)
+    }
+
+    /// Of all connections: what is between here and the server seldom changes with one.
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        duration(&self.smoothed)
+    }
+
+    /// How many were sent, and how many answered.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.answered.load(Ordering::Relaxed))
+    }
+}
+
+fn duration(nanos: &AtomicU64) -> Option<Duration> {
+    match nanos.load(Ordering::Relaxed) {
+        0 => None,
+        nanos => Some(Duration::from_nanos(nanos)),
     }
 }

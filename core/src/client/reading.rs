@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::handle::Drive;
 use super::scope::Batch;
-use super::shared::Shared;
+use super::shared::{Shared, signal};
 use crate::connection::reader::{End, Reader, Stop};
 use crate::driver::host::{Host, Stored};
 use crate::driver::runtime::lock;
@@ -119,14 +119,16 @@ impl Shared {
     ) -> Pumped {
         let Some(reader) = &mut held.reader else { return Pumped::Unavailable };
         let batch = Batch::begin(std::ptr::from_ref(self));
-        let mut answers = false;
+        let (mut answers, mut messages) = (false, 0);
         let (stop, received) = scratch::with(|scratch| {
             reader.read(scratch, &mut |item: Item<'_>| match item {
                 Item::Message(message) => {
+                    messages += 1;
                     emit(Event::Message(message));
                     more()
                 }
                 Item::Chunk(chunk) => {
+                    messages += u64::from(chunk.last);
                     emit(Event::Chunk(chunk));
                     more()
                 }
@@ -144,10 +146,11 @@ impl Shared {
                 Item::Close(_) => false,
             })
         });
-        if received {
+        if received > 0 {
             self.received.store(coarse_now(), Ordering::Relaxed);
             self.writer.new_turn();
         }
+        self.note_received(received, messages, reader.take_inflated());
         let flush = answers || batch.deferred() || reader.link().is_encrypted();
         drop(batch);
         if flush {
@@ -177,6 +180,16 @@ impl Shared {
         }
     }
 
+    fn note_received(&self, bytes: usize, messages: u64, inflated: (u64, u64)) {
+        let notes = &self.notes;
+        notes.bytes_received.fetch_add(bytes as u64, Ordering::Relaxed);
+        notes.messages_received.fetch_add(messages, Ordering::Relaxed);
+        if inflated != (0, 0) {
+            notes.inflated[0].fetch_add(inflated.0, Ordering::Relaxed);
+            notes.inflated[1].fetch_add(inflated.1, Ordering::Relaxed);
+        }
+    }
+
     /// The host's turn: what waits in the inbox, then the socket.
     pub(crate) fn drive(
         &self,
@@ -201,6 +214,14 @@ impl Shared {
         let budget = budget.max(1);
         let mut left = budget;
         host.quiet();
+        if let Some(ask) = host.take_ask() {
+            self.deliver(ask, on_event);
+            left -= 1;
+            if left == 0 {
+                host.signal();
+                return Ok(Drive::More);
+            }
+        }
         let held = loop {
             // First the reader, then the inbox: see the module's text. The
             // reader goes back before the event is delivered, so that the guard
@@ -273,6 +294,26 @@ impl Shared {
         }
     }
 
+    /// Delivers a question that waits for the host, and nothing else. Whether there was one.
+    pub(crate) fn drive_questions(
+        &self,
+        host: &Host,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<bool> {
+        self.check_fork()?;
+        let _turn = host.begin_drive()?;
+        let Some(ask) = host.take_ask() else { return Ok(false) };
+        if !self.is_released() {
+            self.deliver(ask, on_event);
+        }
+        Ok(true)
+    }
+
+    fn question_delivered(&self) {
+        self.asks.deliver();
+        self.signal(signal::ANSWER);
+    }
+
     /// Hands one stored event over. After `Open` the queue may follow.
     pub(crate) fn deliver(&self, mut stored: Stored, emit: &mut dyn FnMut(Event<'_>)) {
         let batch = Batch::begin(std::ptr::from_ref(self));
@@ -284,6 +325,14 @@ impl Shared {
                 drop(batch);
                 self.follow_up(self.writer.ungate(*epoch));
                 return;
+            }
+            Stored::BeforeConnect(attempt) => {
+                self.question_delivered();
+                emit(Event::BeforeConnect(attempt));
+            }
+            Stored::ShouldReconnect(outage) => {
+                self.question_delivered();
+                emit(Event::ShouldReconnect(outage));
             }
             Stored::Message(kind, bytes) => emit(Event::Message(Message::assembled(*kind, bytes))),
             Stored::Chunk { kind, payload, first, last } => {
@@ -386,6 +435,11 @@ fn store(host: &Host, event: Event<'_>) {
         Event::Pong(Pong { payload, round_trip }) => {
             host.post(Stored::Pong(payload.to_vec(), round_trip));
         }
-        Event::Open(_) | Event::Down(_) | Event::Drain | Event::Closed(_) => {}
+        Event::Open(_)
+        | Event::Down(_)
+        | Event::Drain
+        | Event::Closed(_)
+        | Event::BeforeConnect(_)
+        | Event::ShouldReconnect(_) => {}
     }
 }

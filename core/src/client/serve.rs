@@ -10,10 +10,12 @@ use tokio::io::Interest;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::consumer::Consumer;
 use super::handle::Client;
 use super::handler::Outcome;
 use super::heartbeat::Beat;
 use super::lifecycle::emit;
+use super::policy;
 use super::reading::{Pumped, ReaderSlot};
 use super::shared::{Mode, Shared, signal};
 use super::writer::Flushed;
@@ -22,6 +24,7 @@ use crate::driver::host::Stored;
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Opened, State};
+use crate::options::Level;
 use crate::protocol::deflate::Agreement;
 use crate::sync::coarse_now;
 use crate::transport::link::{Got, Link};
@@ -31,10 +34,6 @@ use crate::transport::watch::{Ready, Watch, deadline, unwatchable};
 /// After the last frame, this long for the peer to end the TCP connection,
 /// which is its part to do first (RFC 6455 section 7.1.1).
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Close codes after which the same client would only be closed again:
-/// the purpose is fulfilled (1000), or the server objects to what it got.
-const FINAL_CODES: [u16; 7] = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
 
 /// How a connection ended.
 pub(crate) struct Loss {
@@ -46,6 +45,8 @@ pub(crate) struct Loss {
     pub(crate) error: Option<Error>,
     /// The user wanted the end.
     pub(crate) stop: bool,
+    /// The user wanted another connection.
+    pub(crate) replaced: bool,
 }
 
 impl Loss {
@@ -57,17 +58,23 @@ impl Loss {
             closed_by_peer: false,
             error: Some(error),
             stop: false,
+            replaced: false,
         }
     }
 
-    /// Whether no other connection follows, attempts permitting.
-    pub(crate) fn is_final(&self, shared: &Shared) -> bool {
-        let again = match (self.closed_by_peer, &self.error) {
-            (true, _) => !FINAL_CODES.contains(&self.code),
-            (false, Some(error)) => error.is_retryable(),
-            (false, None) => false,
+    /// Whether no other connection follows, attempts and the user permitting.
+    fn is_final(&self, shared: &Shared) -> bool {
+        let Some(options) = shared.config.reconnect.as_ref().filter(|_| !self.stop) else {
+            return true;
         };
-        self.stop || !again || shared.config.reconnect.is_none()
+        if shared.config.should_reconnect || self.replaced {
+            return false;
+        }
+        let code = self.closed_by_peer.then_some(self.code);
+        match &self.error {
+            Some(error) => !policy::is_retried(options, error, code),
+            None => !policy::is_retried(options, &self.close_error(), code),
+        }
     }
 
     /// What to say where an error is wanted and there is only a close code.
@@ -85,6 +92,10 @@ enum Cause {
     Heartbeat,
     CloseTimeout,
     Released,
+    /// The user asked for another connection.
+    Replaced,
+    /// The host has taken nothing for too long.
+    Stalled,
 }
 
 struct Connection<'a> {
@@ -93,6 +104,7 @@ struct Connection<'a> {
     link: Arc<Link>,
     io: Io,
     beat: Beat,
+    consumer: Consumer,
     /// Our close frame was queued, and this is how long the peer may take.
     close_by: Option<Instant>,
     broken: bool,
@@ -110,7 +122,7 @@ enum Io {
 pub(crate) async fn serve(
     client: &Client,
     ready: Watch,
-    opened: Opened,
+    mut opened: Opened,
     deflate: Option<&Agreement>,
     early: Vec<u8>,
 ) -> Loss {
@@ -119,10 +131,16 @@ pub(crate) async fn serve(
     let _ = shared.take_end();
     shared.received.store(coarse_now(), Ordering::Relaxed);
     shared.pings.forget();
-    let Some(epoch) = shared.writer.attach(link.clone(), shared.deflater(deflate)) else {
+    // Asked for before there was this connection.
+    shared.forget_signals(signal::RECONNECT | signal::NETWORK);
+    let attached = shared.writer.attach(link.clone(), shared.deflater(deflate));
+    let Some((epoch, expired)) = attached else {
         return Loss { stop: true, error: None, ..Loss::failure(lost()) };
     };
+    opened.expired = expired;
     shared.set_state(State::Open);
+    shared.notes.opened();
+    log_open(shared, &opened);
     // `Open` first: whoever finds the reader may read messages.
     emit(client, Stored::Open(epoch, opened));
     let reader = Box::new(Reader::new(link.clone(), shared.decoder(deflate), early));
@@ -150,8 +168,9 @@ pub(crate) async fn serve(
         }
     };
     let beat = Beat::new(shared.config.heartbeat);
+    let consumer = Consumer::new(&shared.config);
     let mut connection =
-        Connection { client, shared, link, io, beat, close_by: None, broken: false };
+        Connection { client, shared, link, io, beat, consumer, close_by: None, broken: false };
     let cause = connection.wait().await;
     connection.finish(cause).await
 }
@@ -242,6 +261,12 @@ impl Connection<'_> {
         if signals & signal::RELEASE != 0 {
             return Some(Cause::Released);
         }
+        if signals & signal::RECONNECT != 0 && self.close_by.is_none() {
+            return Some(Cause::Replaced);
+        }
+        if signals & signal::NETWORK != 0 && self.close_by.is_none() {
+            self.beat.probe(self.shared);
+        }
         if signals & signal::CLOSE != 0 && self.close_by.is_none() {
             self.shared.set_state(State::Closing);
             // Sent already, unless the connection came up in that moment.
@@ -255,7 +280,8 @@ impl Connection<'_> {
     }
 
     fn next_deadline(&self) -> Instant {
-        self.close_by.unwrap_or_else(|| self.beat.next(self.shared))
+        let next = || self.beat.next(self.shared).min(self.consumer.next());
+        self.close_by.unwrap_or_else(next)
     }
 
     fn time(&mut self) -> Option<Cause> {
@@ -272,7 +298,7 @@ impl Connection<'_> {
                 self.shared.answer_end();
                 Some(self.shared.take_end().map_or(Cause::Heartbeat, Cause::End))
             }
-            None => None,
+            None => self.consumer.tick(self.shared, &self.link).then_some(Cause::Stalled),
         }
     }
 
@@ -286,8 +312,8 @@ impl Connection<'_> {
         let loss = match cause {
             Cause::End(End::Close { code, reason }) => {
                 let echo = (code != 1005).then_some(code);
-                let loss =
-                    Loss { code, reason, clean: false, closed_by_peer: true, error: None, stop };
+                let closed = Loss { code, reason, closed_by_peer: true, ..Loss::failure(lost()) };
+                let loss = Loss { error: None, stop, ..closed };
                 self.part(&loss, echo, "");
                 let clean = self.say_goodbye(false).await;
                 Loss { clean, ..loss }
@@ -304,7 +330,7 @@ impl Connection<'_> {
             }
             Cause::Heartbeat => {
                 shared.read_rest();
-                let limit = shared.config.heartbeat.timeout;
+                let limit = self.beat.limit();
                 let text = format!("the server answered no ping for {limit:?}");
                 Loss { stop, ..Loss::failure(Error::new(ErrorKind::Heartbeat, text)) }
             }
@@ -312,6 +338,23 @@ impl Connection<'_> {
                 let limit = shared.config.close_timeout;
                 let text = format!("the server did not answer the close frame within {limit:?}");
                 Loss { stop, ..Loss::failure(Error::new(ErrorKind::Timeout, text)) }
+            }
+            Cause::Replaced => {
+                let text = "the connection was given up for another one, as the user asked";
+                let failure = Loss::failure(Error::new(ErrorKind::Lost, text));
+                let loss = Loss { stop, replaced: true, ..failure };
+                self.part(&loss, Some(1001), "");
+                self.say_goodbye(true).await;
+                loss
+            }
+            Cause::Stalled => {
+                let limit = self.consumer.limit();
+                let text = format!("the program took no message for {limit:?}");
+                let error = Error::new(ErrorKind::Timeout, text);
+                let loss = Loss { stop: true, ..Loss::failure(error.clone()) };
+                self.part(&loss, Some(1001), closing_reason(&error));
+                self.say_goodbye(true).await;
+                loss
             }
             Cause::Released => {
                 shared.writer.close(Some(1001), "");
@@ -435,6 +478,20 @@ fn pump(client: &Client, shared: &Shared) -> Pumped {
         shared.signal(signal::RELEASE);
     }
     pumped
+}
+
+fn log_open(shared: &Shared, opened: &Opened) {
+    shared.log(Level::Info, || {
+        let Opened { attempt, reconnects, .. } = opened;
+        let subprotocol = opened.subprotocol.as_deref().unwrap_or("none");
+        format!(
+            "open: attempt {attempt}, reconnect {reconnects}, subprotocol {subprotocol}, extensions {:?}",
+            opened.extensions
+        )
+    });
+    if opened.expired > 0 {
+        shared.log(Level::Warning, || format!("{} messages waited for too long", opened.expired));
+    }
 }
 
 fn lost() -> Error {

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+use super::asks::Asks;
 use super::handler::Slot;
 use super::pings::Pings;
 use super::reading::ReaderSlot;
+use super::stats::Notes;
 use super::writer::{Todo, Writer};
 use crate::connection::reader::End;
 use crate::driver::fork;
@@ -15,7 +17,7 @@ use crate::driver::host::{Host, Stored};
 use crate::driver::runtime::{Shard, lock};
 use crate::error::Result;
 use crate::event::State;
-use crate::options::Config;
+use crate::options::{Config, Level};
 use crate::protocol::decoder::{Decoder, Limits};
 use crate::protocol::deflate::{Agreement, Deflater, Inflater};
 use crate::protocol::target::Target;
@@ -42,6 +44,12 @@ pub(crate) mod signal {
     pub(crate) const DRAIN: u32 = 8;
     /// The peer's side ended, see [`super::Shared::end`].
     pub(crate) const END: u32 = 16;
+    /// `reconnect` was called.
+    pub(crate) const RECONNECT: u32 = 32;
+    /// Another network may be in use, or the system slept.
+    pub(crate) const NETWORK: u32 = 64;
+    /// A question was delivered or answered.
+    pub(crate) const ANSWER: u32 = 128;
 }
 
 pub(crate) struct Shared {
@@ -53,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) writer: Writer,
     pub(crate) reader: Mutex<ReaderSlot>,
     pub(crate) pings: Pings,
+    pub(crate) asks: Asks,
+    pub(crate) notes: Notes,
     /// When bytes last came, by [`coarse_now`].
     pub(crate) received: AtomicU64,
     /// The guard's key for the connection of the moment.
@@ -75,7 +85,7 @@ impl Shared {
         shard: &'static Shard,
     ) -> Shared {
         Shared {
-            writer: Writer::new(config.send_buffer, config.offline),
+            writer: Writer::new(config.send_buffer, config.offline, config.offline_max_age),
             config,
             target,
             trust,
@@ -83,6 +93,8 @@ impl Shared {
             shard,
             reader: Mutex::new(ReaderSlot::Vacant),
             pings: Pings::default(),
+            asks: Asks::default(),
+            notes: Notes::default(),
             received: AtomicU64::new(coarse_now()),
             watch_key: AtomicU64::new(0),
             close: Mutex::new(None),
@@ -160,6 +172,11 @@ impl Shared {
         self.signals.fetch_and(signal::RELEASE, Ordering::AcqRel)
     }
 
+    /// Forgets signals that are meant for a moment that has passed.
+    pub(crate) fn forget_signals(&self, signals: u32) {
+        self.signals.fetch_and(!signals, Ordering::AcqRel);
+    }
+
     /// Whether the user wants no events any more.
     pub(crate) fn is_released(&self) -> bool {
         self.signals.load(Ordering::Acquire) & signal::RELEASE != 0
@@ -203,6 +220,17 @@ impl Shared {
                 Mode::Hosted(host) => host.post(Stored::Drain),
                 Mode::Runtime(_) => self.signal(signal::DRAIN),
             }
+        }
+    }
+
+    /// The connection of the moment, or the wait for the next one, may mean nothing any more.
+    pub(crate) fn network_changed(&self) {
+        self.signal(signal::NETWORK);
+    }
+
+    pub(crate) fn log(&self, level: Level, text: impl FnOnce() -> String) {
+        if let Some(log) = &self.config.log {
+            log.write(level, text);
         }
     }
 

@@ -12,12 +12,13 @@
 
 mod flush;
 mod fragments;
+mod queue;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::fragments::Begun;
+use self::queue::Queue;
 use super::scope::{self, Place};
 use crate::connection::outbox::{Outbox, Whole};
 use crate::driver::runtime::lock;
@@ -53,7 +54,8 @@ pub(crate) struct Writer {
 enum Phase {
     /// No connection; messages are queued or refused.
     Offline,
-    /// `Open` is being delivered: only what is sent from within goes out.
+    /// `Open` is being delivered, or its handler is not done yet: only what is sent from within
+    /// goes out.
     Gated,
     Open,
     /// Our close frame is in the outbox or gone, but another connection will
@@ -76,10 +78,9 @@ struct State {
     /// The message that is being sent in fragments.
     begun: Option<Begun>,
     /// Messages that wait for the next connection, or for the end of `begun`.
-    pending: VecDeque<Whole>,
-    pending_bytes: usize,
-    /// How many of them, the first ones, were sent from within `Open` behind `begun`.
-    ahead: usize,
+    queue: Queue,
+    /// The gate stays shut when `Open` has been delivered.
+    held: bool,
     /// The answer to the latest ping, while the outbox is too full for it.
     pong: Option<Vec<u8>>,
     flushing: bool,
@@ -89,6 +90,20 @@ struct State {
     requested: bool,
     drain_owed: bool,
     last_direct: Option<Instant>,
+    counts: Counts,
+}
+
+/// What went through, over the client's life.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Messages taken.
+    pub(crate) messages: u64,
+    /// Bytes the kernel took.
+    pub(crate) bytes: u64,
+    /// Messages that waited for too long.
+    pub(crate) expired: u64,
+    /// Bytes before and after compression.
+    pub(crate) deflated: (u64, u64),
 }
 
 /// When a message that was taken leaves.
@@ -98,6 +113,21 @@ pub(crate) enum Turn {
     None,
     /// The caller flushes at the end of its turn.
     Host,
+}
+
+/// How a message is sent.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) compress: bool,
+    /// It belongs to what is sent from within `Open`, wherever it comes from.
+    pub(crate) ahead: bool,
+    pub(crate) turn: Turn,
+}
+
+impl How {
+    fn is_opening(self, place: Place) -> bool {
+        self.ahead || matches!(place, Place::Inside { opening: true, .. })
+    }
 }
 
 /// What the caller has to see to.
@@ -121,7 +151,7 @@ pub(crate) enum Flushed {
 }
 
 impl Writer {
-    pub(crate) fn new(limit: usize, offline: Offline) -> Writer {
+    pub(crate) fn new(limit: usize, offline: Offline, max_age: Option<Duration>) -> Writer {
         Writer {
             state: Mutex::new(State {
                 phase: Phase::Offline,
@@ -130,15 +160,15 @@ impl Writer {
                 outbox: Outbox::default(),
                 deflater: None,
                 begun: None,
-                pending: VecDeque::new(),
-                pending_bytes: 0,
-                ahead: 0,
+                queue: Queue::new(max_age),
+                held: false,
                 pong: None,
                 flushing: false,
                 blocked: false,
                 requested: false,
                 drain_owed: false,
                 last_direct: None,
+                counts: Counts::default(),
             }),
             burst: AtomicU32::new(0),
             buffered: AtomicUsize::new(0),
@@ -152,14 +182,15 @@ impl Writer {
         &self,
         kind: MessageKind,
         payload: &[u8],
-        compress: bool,
-        turn: Turn,
+        how: How,
         place: Place,
     ) -> Result<Todo> {
+        let How { compress, turn, .. } = how;
         let mut state = lock(&self.state);
+        let opening = how.is_opening(place);
         let queue = match state.phase {
             Phase::Open => false,
-            Phase::Gated => !matches!(place, Place::Inside { opening: true, .. }),
+            Phase::Gated => !opening,
             Phase::Offline | Phase::Leaving if self.offline == Offline::Refuse => {
                 return Err(offline());
             }
@@ -167,20 +198,24 @@ impl Writer {
             Phase::Closing | Phase::Ended => return Err(closed()),
         } || state.begun.is_some();
         let len = encoded_len(payload.len());
-        let waiting = state.waiting();
+        let mut waiting = state.waiting();
         if waiting > 0 && waiting + len > self.limit {
-            state.drain_owed = true;
-            return Err(full(waiting, len, self.limit));
+            if state.link.is_none() {
+                state.expire();
+                waiting = state.waiting();
+            }
+            if waiting > 0 && waiting + len > self.limit {
+                state.drain_owed = true;
+                return Err(full(waiting, len, self.limit));
+            }
         }
+        state.counts.messages += 1;
         if queue {
-            state.pending_bytes += len;
             let message = Whole { kind, bytes: payload.to_vec(), compress };
-            if state.phase == Phase::Gated && matches!(place, Place::Inside { opening: true, .. }) {
-                let ahead = state.ahead;
-                state.pending.insert(ahead, message);
-                state.ahead += 1;
+            if state.phase == Phase::Gated && opening {
+                state.queue.push_ahead(message);
             } else {
-                state.pending.push_back(message);
+                state.queue.push(message);
             }
             self.publish(&state);
             return Ok(Todo::default());
@@ -305,7 +340,7 @@ impl Writer {
         if matches!(state.phase, Phase::Gated | Phase::Open) {
             state.begun = None;
             let unsent = state.outbox.retract();
-            state.put_back(unsent);
+            state.queue.put_back(unsent);
             state.push_close(code, reason);
             state.phase = Phase::Leaving;
             self.publish(&state);
@@ -313,28 +348,36 @@ impl Writer {
     }
 
     /// A connection is there. Until [`Writer::ungate`] only what is sent from
-    /// within `Open` goes out. The answer numbers the connection; `None` if
-    /// the client was closed while it was being made.
-    pub(crate) fn attach(&self, link: Arc<Link>, deflater: Option<Deflater>) -> Option<u64> {
+    /// within `Open` goes out. The answer numbers the connection and says how many messages have
+    /// expired since the last one; `None` if the client was closed while it was being made.
+    pub(crate) fn attach(
+        &self,
+        link: Arc<Link>,
+        deflater: Option<Deflater>,
+    ) -> Option<(u64, usize)> {
         let mut state = lock(&self.state);
         if state.phase == Phase::Ended {
             return None;
         }
         state.link = Some(link);
         state.deflater = deflater;
-        state.ahead = 0;
+        state.held = false;
+        state.queue.forget_ahead();
+        state.expire();
+        let expired = state.queue.take_expired();
         state.epoch += 1;
         state.phase = Phase::Gated;
         state.blocked = false;
         state.requested = false;
         self.new_turn();
-        Some(state.epoch)
+        self.publish(&state);
+        Some((state.epoch, expired))
     }
 
-    /// `Open` was delivered: the queue follows.
+    /// `Open` was delivered: the queue follows, unless the gate is held.
     pub(crate) fn ungate(&self, epoch: u64) -> Todo {
         let mut state = lock(&self.state);
-        if state.phase == Phase::Gated && state.epoch == epoch {
+        if state.phase == Phase::Gated && state.epoch == epoch && !state.held {
             state.phase = Phase::Open;
             if state.begun.is_none() {
                 state.release_pending();
@@ -342,6 +385,27 @@ impl Writer {
         }
         drop(state);
         self.flush()
+    }
+
+    /// Keeps the gate shut behind `Open`, until [`Writer::ready`]. The answer numbers the connection;
+    /// `None` if no gate is shut.
+    pub(crate) fn hold(&self) -> Option<u64> {
+        let mut state = lock(&self.state);
+        if state.phase != Phase::Gated {
+            return None;
+        }
+        state.held = true;
+        Some(state.epoch)
+    }
+
+    /// Opens the gate of connection `epoch`, if it is held.
+    pub(crate) fn ready(&self, epoch: u64) -> Todo {
+        let mut state = lock(&self.state);
+        if state.epoch == epoch {
+            state.held = false;
+        }
+        drop(state);
+        self.ungate(epoch)
     }
 
     /// The connection is gone. What it did not begin to send waits for the
@@ -357,9 +421,9 @@ impl Writer {
         state.begun = None;
         state.pong = None;
         let unsent = state.outbox.reclaim();
+        state.queue.put_back(unsent);
         if matches!(state.phase, Phase::Gated | Phase::Open | Phase::Leaving) {
             state.phase = Phase::Offline;
-            state.put_back(unsent);
         }
         // A large message that was begun may have been in the way.
         let drain = state.phase == Phase::Offline && state.take_drain(self.limit);
@@ -376,19 +440,31 @@ impl Writer {
         }
     }
 
-    /// Nothing will ever be sent again.
-    pub(crate) fn end(&self) {
+    /// Nothing will ever be sent again. What never left stays for [`Writer::take_unsent`]; the answer
+    /// is how many messages and bytes that is.
+    pub(crate) fn end(&self) -> (usize, usize) {
         let mut state = lock(&self.state);
         state.phase = Phase::Ended;
         state.link = None;
         state.deflater = None;
         state.begun = None;
         if !state.flushing {
-            state.outbox = Outbox::default();
+            let unsent = state.outbox.reclaim();
+            state.queue.put_back(unsent);
         }
-        state.pending = VecDeque::new();
-        state.pending_bytes = 0;
+        let unsent = state.queue.end();
         self.publish(&state);
+        unsent
+    }
+
+    /// The messages that never left, once.
+    pub(crate) fn take_unsent(&self) -> Vec<Whole> {
+        lock(&self.state).queue.take_unsent()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let state = lock(&self.state);
+        Counts { bytes: state.outbox.written(), ..state.counts }
     }
 
     /// Bytes taken and not yet handed to the kernel.
@@ -408,7 +484,7 @@ impl Writer {
 
 impl State {
     fn waiting(&self) -> usize {
-        self.outbox.held() + self.pending_bytes
+        self.outbox.held() + self.queue.bytes()
     }
 
     /// Puts our close frame into the outbox, and before it the pong that was
@@ -428,8 +504,13 @@ impl State {
         let outbox = &mut self.outbox;
         match &mut self.deflater {
             Some(deflater) if compress && deflater.is_worth(payload.len()) => {
+                let totals = &mut self.counts.deflated;
                 deflater.message(payload, |compressed| match compressed {
-                    Some(compressed) => outbox.push_compressed(opcode, compressed, payload),
+                    Some(compressed) => {
+                        totals.0 += payload.len() as u64;
+                        totals.1 += compressed.len() as u64;
+                        outbox.push_compressed(opcode, compressed, payload);
+                    }
                     None => outbox.push(opcode, payload),
                 });
             }
@@ -437,25 +518,20 @@ impl State {
         }
     }
 
-    /// Has messages that were taken before all others wait again.
-    fn put_back(&mut self, messages: Vec<Whole>) {
-        for message in messages.into_iter().rev() {
-            self.pending_bytes += encoded_len(message.bytes.len());
-            self.pending.push_front(message);
-        }
+    /// Drops what has waited for too long.
+    fn expire(&mut self) {
+        self.counts.expired += self.queue.expire();
     }
 
     fn release_pending(&mut self) {
-        self.ahead = 0;
-        self.release(self.pending.len());
-        self.pending = VecDeque::new();
+        while let Some(message) = self.queue.pop() {
+            self.push(message.kind, &message.bytes, message.compress);
+        }
     }
 
-    /// Has the first `count` of those that wait go out.
-    fn release(&mut self, count: usize) {
-        for _ in 0..count {
-            let Some(message) = self.pending.pop_front() else { return };
-            self.pending_bytes -= encoded_len(message.bytes.len());
+    /// What was sent from within `Open` goes out, and nothing else.
+    fn release_ahead(&mut self) {
+        while let Some(message) = self.queue.pop_ahead() {
             self.push(message.kind, &message.bytes, message.compress);
         }
     }

@@ -124,11 +124,11 @@ impl Outbox {
         }
     }
 
-    /// Empties the outbox of a lost connection. The messages that were not
-    /// begun come back in order; a message begun is lost, as is what the
-    /// kernel took, and fragments. Control frames end with their connection.
+    /// Empties the outbox of a lost connection. The messages that did not leave
+    /// as a whole come back in order: the peer has no use for a part of one. What the kernel took is
+    /// lost, as are fragments. Control frames end with their connection.
     pub(crate) fn reclaim(&mut self) -> Vec<Whole> {
-        let messages = self.retract();
+        let messages = self.retract_from(|start, end, sent| start < sent && end <= sent);
         self.chunks.clear();
         (self.unsent, self.originals) = (0, 0);
         messages
@@ -137,6 +137,12 @@ impl Outbox {
     /// The same for a connection that still has to say goodbye: the frame
     /// that was begun stays, so that another can follow it.
     pub(crate) fn retract(&mut self) -> Vec<Whole> {
+        self.retract_from(|start, _, sent| start < sent)
+    }
+
+    /// `stays` says of a frame, by where it begins and ends and how far the chunk was sent, whether it has to
+    /// stay.
+    fn retract_from(&mut self, stays: impl Fn(usize, usize, usize) -> bool) -> Vec<Whole> {
         let mut messages = Vec::new();
         for chunk in &mut self.chunks {
             let (mut at, mut begun) = (0, 0);
@@ -150,7 +156,7 @@ impl Outbox {
                     None
                 };
                 self.originals -= original.as_ref().map_or(0, Vec::len);
-                if start < chunk.sent {
+                if stays(start, at, chunk.sent) {
                     begun = at;
                     continue;
                 }
@@ -167,8 +173,9 @@ impl Outbox {
                 });
                 messages.push(Whole { kind, bytes, compress });
             }
-            self.unsent -= chunk.bytes.len() - begun;
-            chunk.bytes.truncate(begun);
+            let kept = begun.max(chunk.sent);
+            self.unsent -= chunk.bytes.len() - kept;
+            chunk.bytes.truncate(kept);
         }
         self.chunks.retain(|chunk| !chunk.rest().is_empty());
         messages
@@ -235,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn reclaim_gives_back_what_was_not_begun() {
+    fn reclaim_gives_back_what_did_not_leave_as_a_whole() {
         let mut outbox = Outbox::default();
         outbox.push(OpCode::Text, b"begun");
         outbox.push(OpCode::Ping, b"");
@@ -246,10 +253,24 @@ mod tests {
         let messages = outbox.reclaim();
         assert_eq!(
             messages,
-            [whole(MessageKind::Text, b"kept"), whole(MessageKind::Binary, &[7; 70_000])]
+            [
+                whole(MessageKind::Text, b"begun"),
+                whole(MessageKind::Text, b"kept"),
+                whole(MessageKind::Binary, &[7; 70_000])
+            ]
         );
         assert_eq!(outbox.unsent(), 0);
         assert!(outbox.take().is_none());
+    }
+
+    #[test]
+    fn what_has_left_as_a_whole_is_not_reclaimed() {
+        let mut outbox = Outbox::default();
+        outbox.push(OpCode::Text, b"gone");
+        outbox.push(OpCode::Text, b"kept");
+        let chunk = outbox.take().unwrap();
+        outbox.wrote(chunk, encoded_len(4));
+        assert_eq!(outbox.reclaim(), [whole(MessageKind::Text, b"kept")]);
     }
 
     #[test]

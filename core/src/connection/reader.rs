@@ -72,9 +72,14 @@ impl Reader {
         !self.left.is_empty() || self.decoder.has_more()
     }
 
+    /// As [`Decoder::take_inflated`].
+    pub(crate) fn take_inflated(&mut self) -> (u64, u64) {
+        self.decoder.take_inflated()
+    }
+
     /// Reads and decodes until the socket is empty, the sink says stop, or a
-    /// fair share was read. The `bool` says whether any byte came.
-    pub(crate) fn read(&mut self, scratch: &mut Scratch, sink: &mut impl Sink) -> (Stop, bool) {
+    /// fair share was read. The number is 0 if no byte came, else how many at least.
+    pub(crate) fn read(&mut self, scratch: &mut Scratch, sink: &mut impl Sink) -> (Stop, usize) {
         if self.has_left() {
             let left = mem::take(&mut self.left);
             let mut rest = &left[mem::take(&mut self.left_taken)..];
@@ -85,13 +90,13 @@ impl Reader {
                 self.left = left;
             }
             if let Some(stop) = stop {
-                return (stop, false);
+                return (stop, 0);
             }
         }
         let mut total = 0;
         loop {
             if total >= FAIR {
-                return (Stop::More, true);
+                return (Stop::More, total);
             }
             let stop = if self.link.is_encrypted() {
                 self.read_scratch(scratch, sink, &mut total)
@@ -102,7 +107,7 @@ impl Reader {
                 }
             };
             if let Some(stop) = stop {
-                return (stop, total > 0);
+                return (stop, total);
             }
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Closed, Down, MessageKind, Opened};
+use crate::event::{Attempt, Closed, Down, MessageKind, Opened, Outage};
 
 /// An event that waits for the host, with what it owns.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) enum Stored {
     Down(Down),
     Drain,
     Closed(Closed),
+    BeforeConnect(Attempt),
+    ShouldReconnect(Outage),
 }
 
 impl Stored {
@@ -60,6 +62,12 @@ pub(crate) struct Host {
     event: OwnedFd,
     signaled: AtomicBool,
     inbox: Mutex<Inbox>,
+    /// A question, which precedes what is in the inbox.
+    ask: Mutex<Option<Stored>>,
+    /// Whether the host holds messages that its program has not taken.
+    pub(crate) holding: AtomicBool,
+    /// Counts what its program took of them.
+    pub(crate) taken: AtomicU32,
     /// Counts calls of `drive`, so that the guard sees a host that is alive.
     pub(crate) drives: AtomicU32,
     /// Somebody is inside `drive`.
@@ -86,6 +94,9 @@ impl Host {
             event,
             signaled: AtomicBool::new(false),
             inbox: Mutex::default(),
+            ask: Mutex::default(),
+            holding: AtomicBool::new(false),
+            taken: AtomicU32::new(0),
             drives: AtomicU32::new(0),
             driving: AtomicBool::new(false),
             seen: AtomicU32::new(0),
@@ -150,6 +161,22 @@ impl Host {
         self.signal();
     }
 
+    /// The program took a message; `holding`: others wait for it with the host.
+    pub(crate) fn note_consumer(&self, holding: bool) {
+        self.holding.store(holding, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the host asked something before it is told anything else.
+    pub(crate) fn ask(&self, question: Stored) {
+        *lock(&self.ask) = Some(question);
+        self.signal();
+    }
+
+    pub(crate) fn take_ask(&self) -> Option<Stored> {
+        lock(&self.ask).take()
+    }
+
     pub(crate) fn take(&self) -> Option<Stored> {
         let mut inbox = lock(&self.inbox);
         let event = inbox.events.pop_front()?;
@@ -158,6 +185,10 @@ impl Host {
             inbox.events = VecDeque::new();
         }
         Some(event)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.inbox).events.is_empty()
     }
 
     /// Bytes of messages that wait in the inbox.

@@ -3,9 +3,10 @@
 //! [`runtime`] owns the threads on which every client is dialled, timed and,
 //! by default, driven. [`host`] is the other way to drive: a descriptor that a
 //! foreign event loop waits on, and [`guard`], which keeps such connections
-//! alive while that loop is blocked. [`fork`] notices that this process is a
+//! alive while that loop is blocked. [`clock`] notices that the system slept. [`fork`] notices that this process is a
 //! copy of the one that made a client.
 
+mod clock;
 pub(crate) mod fork;
 pub(crate) mod guard;
 pub(crate) mod host;

@@ -4,10 +4,11 @@
 //! stuck in `getaddrinfo` would block the drop. [`shutdown`] ends it within a
 //! limit; a client started later gets a new one.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,14 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::guard::Guard;
+use crate::client::Shared;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One thread with its event loop; a client stays on its shard.
 pub(crate) struct Shard {
     handle: Handle,
     guard: Guard,
+    clients: std::sync::Mutex<HashMap<usize, Weak<Shared>>>,
     stop: std::sync::Mutex<Option<oneshot::Sender<()>>>,
     stopped: std::sync::Mutex<mpsc::Receiver<()>>,
     thread: ThreadId,
@@ -40,6 +43,20 @@ impl Shard {
     /// The watch over connections whose host does not fetch their bytes.
     pub(crate) fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// Has [`Shard::each_client`] know a client, until [`Shard::forget`].
+    pub(crate) fn register(&self, client: &Arc<Shared>) {
+        lock(&self.clients).insert(Arc::as_ptr(client).addr(), Arc::downgrade(client));
+    }
+
+    pub(crate) fn forget(&self, client: &Shared) {
+        lock(&self.clients).remove(&std::ptr::from_ref(client).addr());
+    }
+
+    pub(super) fn each_client(&self, tell: impl Fn(&Shared)) {
+        let clients: Vec<_> = lock(&self.clients).values().filter_map(Weak::upgrade).collect();
+        clients.iter().for_each(|client| tell(client));
     }
 
     fn start() -> Result<Shard> {
@@ -65,6 +82,7 @@ impl Shard {
         Ok(Shard {
             handle,
             guard,
+            clients: std::sync::Mutex::default(),
             stop: std::sync::Mutex::new(Some(stop)),
             stopped: std::sync::Mutex::new(stopped),
             thread: thread.thread().id(),
@@ -97,7 +115,16 @@ pub(crate) fn shard() -> Result<&'static Shard> {
         };
     }
     // SAFETY: a published cell is never freed.
-    unsafe { &*cell }.get_or_try_init(Shard::start)
+    let cell = unsafe { &*cell };
+    let mut fresh = false;
+    let shard = cell.get_or_try_init(|| {
+        fresh = true;
+        Shard::start()
+    })?;
+    if fresh {
+        shard.spawn(super::clock::watch(shard));
+    }
+    Ok(shard)
 }
 
 /// In a forked child: the runtime belongs to the parent.

@@ -163,6 +163,11 @@ impl Decoder {
         self
     }
 
+    /// As [`Inflater::take_totals`].
+    pub fn take_inflated(&mut self) -> (u64, u64) {
+        self.inflater.as_mut().map_or((0, 0), |inflater| inflater.take_totals())
+    }
+
     /// Takes bytes from the front of `input` until an item is complete.
     /// `None` means that all of `input` was taken and no item is complete.
     ///

@@ -56,6 +56,8 @@ pub struct Inflater {
     takeover: bool,
     /// Nothing came since the message began, or since a last block.
     complete: bool,
+    /// Bytes before and after, since they were last asked for.
+    totals: (u64, u64),
 }
 
 static INFLATES: Mutex<Vec<Inflate>> = Mutex::new(Vec::new());
@@ -63,7 +65,18 @@ static INFLATES: Mutex<Vec<Inflate>> = Mutex::new(Vec::new());
 impl Inflater {
     /// For a server that keeps to `agreement`.
     pub fn new(agreement: &Agreement) -> Inflater {
-        Inflater { context: None, takeover: !agreement.server_no_context_takeover, complete: true }
+        Inflater {
+            context: None,
+            takeover: !agreement.server_no_context_takeover,
+            complete: true,
+            totals: (0, 0),
+        }
+    }
+
+    /// How many bytes came since the last call, and what they were before the server compressed
+    /// them.
+    pub fn take_totals(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.totals)
     }
 
     /// Decompresses the front of `input`, until all of it is taken or `out` is `most` bytes
@@ -90,6 +103,8 @@ impl Inflater {
             let taken = (context.total_in() - before) as usize;
             let produced = (context.total_out() - produced) as usize;
             *input = &input[taken..];
+            self.totals.0 += taken as u64;
+            self.totals.1 += produced as u64;
             // SAFETY: zlib-rs wrote the first `produced` bytes of `spare`,
             // which begins behind the last byte of `out`.
             unsafe { out.set_len(out.len() + produced) };

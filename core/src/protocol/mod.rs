@@ -20,6 +20,7 @@ pub mod handshake;
 pub mod mask;
 pub(crate) mod proxy;
 pub(crate) mod redirect;
+pub(crate) mod retry_after;
 pub mod target;
 pub(crate) mod tunnel;
 pub mod utf8;

@@ -52,6 +52,8 @@ fn quick(url: String) -> Config {
     let reconnect = config.reconnect.as_mut().unwrap();
     reconnect.min_delay = Duration::from_millis(1);
     reconnect.max_delay = Duration::from_millis(5);
+    reconnect.restart_min_delay = Duration::from_millis(1);
+    reconnect.restart_max_delay = Duration::from_millis(5);
     config
 }
 
@@ -381,23 +383,37 @@ fn answers_are_not_refused_while_the_socket_takes_them() {
 }
 
 #[test]
-fn room_made_by_a_loss_is_told() {
+fn what_left_in_part_leaves_as_a_whole_on_the_next_connection() {
     let (filled, full) = channel::<()>();
-    let url = peer(vec![Box::new(move |socket: TcpStream| {
-        full.recv_timeout(LIMIT).unwrap();
-        drop(socket);
-    })]);
-    let mut config = Config::new(url);
+    let (come, came) = channel();
+    let url = peer(vec![
+        Box::new(move |socket: TcpStream| {
+            full.recv_timeout(LIMIT).unwrap();
+            drop(socket);
+        }),
+        Box::new(move |socket| {
+            let role = tungstenite::protocol::Role::Server;
+            let mut socket = tungstenite::WebSocket::from_raw_socket(socket, role, None);
+            socket.set_config(|config| {
+                config.max_message_size = None;
+                config.max_frame_size = None;
+            });
+            while let Ok(message) = socket.read() {
+                come.send(message.len()).unwrap();
+            }
+        }),
+    ]);
+    let mut config = quick(url);
     config.send_buffer = 1 << 20;
-    config.reconnect.as_mut().unwrap().min_delay = Duration::from_secs(30);
     let mut probe = Probe::runtime(config);
     probe.open();
-    // More than the kernel takes, so that it is begun and lost with the connection.
+    // More than the kernel takes.
     probe.client.send(MessageKind::Binary, &vec![0; 30 << 20]).unwrap();
     let error = probe.client.send(MessageKind::Binary, b"in vain").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Full);
     filled.send(()).unwrap();
-    assert_eq!(probe.next(), Seen::Drain);
     assert_eq!(probe.next(), Seen::Down { kind: ErrorKind::Lost, code: None });
-    assert_eq!(probe.client.buffered_amount(), 0);
+    probe.open();
+    assert_eq!(probe.next(), Seen::Drain);
+    assert_eq!(came.recv_timeout(LIMIT).unwrap(), 30 << 20);
 }

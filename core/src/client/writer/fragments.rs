@@ -1,9 +1,9 @@
 //! One message in several frames (RFC 6455 section 5.4).
 //!
 //! **Between its first frame and its last no other message goes out**, only control
-//! frames; whole messages wait among the pending ones.
+//! frames; whole messages wait in the queue.
 
-use super::{Phase, Place, State, Todo, Writer, closed, full, offline, opcode};
+use super::{How, Phase, Place, State, Todo, Writer, closed, full, offline, opcode};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::MessageKind;
@@ -24,7 +24,7 @@ pub(super) struct Begun {
 
 impl Writer {
     /// Begins a message; the answer numbers its connection.
-    pub(crate) fn begin(&self, kind: MessageKind, compress: bool, place: Place) -> Result<u64> {
+    pub(crate) fn begin(&self, kind: MessageKind, how: How, place: Place) -> Result<u64> {
         let mut state = lock(&self.state);
         if state.begun.is_some() {
             return Err(Error::new(
@@ -34,13 +34,13 @@ impl Writer {
         }
         match state.phase {
             Phase::Open => {}
-            Phase::Gated if matches!(place, Place::Inside { opening: true, .. }) => {}
+            Phase::Gated if how.is_opening(place) => {}
             // Nothing was queued that would have to go out first.
-            Phase::Gated if state.pending.is_empty() => {}
+            Phase::Gated if state.queue.is_empty() => {}
             Phase::Gated | Phase::Offline | Phase::Leaving => return Err(offline()),
             Phase::Closing | Phase::Ended => return Err(closed()),
         }
-        let compress = compress && state.deflater.is_some();
+        let compress = how.compress && state.deflater.is_some();
         let utf8 = Utf8Stream::default();
         state.begun = Some(Begun { kind, compress, started: false, utf8 });
         Ok(state.epoch)
@@ -75,6 +75,7 @@ impl Writer {
             return Err(Error::new(ErrorKind::Utf8, text));
         }
         state.push_fragment(b"", true);
+        state.counts.messages += 1;
         state.end_begun();
         Ok(self.go_on(state, place))
     }
@@ -122,10 +123,7 @@ impl State {
         match self.phase {
             Phase::Open => self.release_pending(),
             // What was sent from within `Open` meanwhile precedes the queue.
-            Phase::Gated => {
-                let ahead = std::mem::take(&mut self.ahead);
-                self.release(ahead);
-            }
+            Phase::Gated => self.release_ahead(),
             _ => {}
         }
     }
@@ -144,7 +142,12 @@ impl State {
         let outbox = &mut self.outbox;
         match &mut self.deflater {
             Some(deflater) if compress => {
-                deflater.fragment(payload, fin, |bytes| outbox.push_frame(frame, bytes));
+                let totals = &mut self.counts.deflated;
+                deflater.fragment(payload, fin, |bytes| {
+                    totals.0 += payload.len() as u64;
+                    totals.1 += bytes.len() as u64;
+                    outbox.push_frame(frame, bytes);
+                });
             }
             _ => outbox.push_frame(frame, payload),
         }
