@@ -238,7 +238,10 @@ mod tests {
             beat.begin_probe(40 * SECOND, 0);
             let answered = Sight { received: 41 * SECOND, heard: 6, ..silence(42) };
             assert_eq!(beat.judge(&answered), Verdict::Fine);
-            assert_eq!(beat.judge(&Sight { received: 41 * SECOND, heard: 6, ..silence(60) }), Verdict::Fine);
+            assert_eq!(
+                beat.judge(&Sight { received: 41 * SECOND, heard: 6, ..silence(60) }),
+                Verdict::Fine
+            );
         }
     }
 
