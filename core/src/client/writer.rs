@@ -187,7 +187,7 @@ impl Writer {
     ) -> Result<Todo> {
         let How { compress, turn, .. } = how;
         let mut state = lock(&self.state);
-        let opening = how.is_opening(place);
+        let opening = state.phase == Phase::Gated && how.is_opening(place);
         let queue = match state.phase {
             Phase::Open => false,
             Phase::Gated => !opening,
@@ -198,7 +198,8 @@ impl Writer {
             Phase::Closing | Phase::Ended => return Err(closed()),
         } || state.begun.is_some();
         let len = encoded_len(payload.len());
-        let mut waiting = state.waiting();
+        // What was queued comes behind what `Open` sends, and is not in its way.
+        let mut waiting = if opening { state.ahead_of_the_queue() } else { state.waiting() };
         if waiting > 0 && waiting + len > self.limit {
             if state.link.is_none() {
                 state.expire();
@@ -212,7 +213,7 @@ impl Writer {
         state.counts.messages += 1;
         if queue {
             let message = Whole { kind, bytes: payload.to_vec(), compress };
-            if state.phase == Phase::Gated && opening {
+            if opening {
                 state.queue.push_ahead(message);
             } else {
                 state.queue.push(message);
@@ -491,6 +492,11 @@ impl Writer {
 impl State {
     fn waiting(&self) -> usize {
         self.outbox.held() + self.queue.bytes()
+    }
+
+    /// The part of it that was sent from within `Open`, and control frames.
+    fn ahead_of_the_queue(&self) -> usize {
+        self.outbox.held() + self.queue.bytes_ahead()
     }
 
     /// Puts our close frame into the outbox, and before it the pong that was
