@@ -28,7 +28,7 @@ RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 RUST_RUNNER = $(CARGO) $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
 
 # What `make test` runs, in this order: what fails fastest comes first.
-TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop conformance-quick bench-syscalls demo
+TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop conformance-quick endurance bench-syscalls demo
 
 include ffi-c/c.mk
 include bindings-python/python.mk
@@ -36,9 +36,10 @@ include bindings-node/node.mk
 include bench/bench.mk
 include tests/conformance/conformance.mk
 include tests/violations/violations.mk
+include tests/endurance/endurance.mk
 
 # Checked like the package: the programs that are no part of it.
-PY_CHECKED += bench examples/demo tests/conformance tests/docs tests/interop tests/violations
+PY_CHECKED += bench examples/demo tests/conformance tests/docs tests/endurance tests/interop tests/violations
 
 .PHONY: help
 help: ## list what there is to type
