@@ -18,6 +18,8 @@ pub(crate) struct Beat {
     /// When the unanswered ping was sent, by [`coarse_now`]; or later, when
     /// what it waits behind last moved.
     pinged: Option<u64>,
+    /// How many bytes the peer's system will have acknowledged when it has the ping.
+    ping_end: u64,
     /// Bytes the peer's system had acknowledged when the clock was last looked at.
     acknowledged: u64,
     /// When the clock was last looked at.
@@ -31,6 +33,7 @@ impl Beat {
             interval: options.interval,
             timeout: options.timeout,
             pinged: None,
+            ping_end: 0,
             acknowledged: 0,
             looked: 0,
             count: 0,
@@ -70,6 +73,7 @@ impl Beat {
             if let Ok(todo) = shared.writer.ping(&payload, Place::Outside, usize::MAX) {
                 shared.follow_up(todo);
             }
+            self.ping_end = shared.writer.taken();
         }
         verdict == Verdict::Gone
     }
@@ -85,9 +89,10 @@ impl Beat {
             // is too slow to fetch it.
             if sight.received >= pinged || sight.unread {
                 self.pinged = None;
-            } else if sight.on_its_way && sight.acknowledged > before {
+            } else if sight.on_its_way && sight.acknowledged > before && before < self.ping_end {
                 // A slow upload: the ping waits its turn, and acknowledgements
-                // come back.
+                // come back. Those for what was sent behind it tell of the
+                // peer's system only, which may outlive the peer.
                 self.pinged = Some(now);
                 return Verdict::Fine;
             } else if quiet_since(pinged) >= self.timeout {
@@ -172,6 +177,7 @@ mod tests {
     #[test]
     fn a_slow_upload_is_no_silence_and_its_end_is() {
         let mut beat = beat();
+        beat.ping_end = 100;
         let upload =
             |seconds, acknowledged| Sight { on_its_way: true, acknowledged, ..silence(seconds) };
         assert_eq!(beat.judge(&upload(10, 1)), Verdict::Ping);
@@ -181,6 +187,20 @@ mod tests {
         // The last acknowledgement that moved anything came at 58 s.
         assert_eq!(beat.judge(&upload(62, 58)), Verdict::Fine);
         assert_eq!(beat.judge(&upload(63, 58)), Verdict::Gone);
+    }
+
+    #[test]
+    fn what_is_acknowledged_behind_the_ping_proves_nothing() {
+        let mut beat = beat();
+        beat.ping_end = 13;
+        let sending =
+            |seconds| Sight { on_its_way: true, acknowledged: seconds, ..silence(seconds) };
+        assert_eq!(beat.judge(&sending(10)), Verdict::Ping);
+        // The ping is acknowledged by now, and has its time from here on.
+        for seconds in [12, 14, 16, 18] {
+            assert_eq!(beat.judge(&sending(seconds)), Verdict::Fine, "{seconds}");
+        }
+        assert_eq!(beat.judge(&sending(19)), Verdict::Gone);
     }
 
     #[test]

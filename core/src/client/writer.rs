@@ -401,6 +401,12 @@ impl Writer {
         lock(&self.state).outbox.written()
     }
 
+    /// The same, and what the outbox holds for it.
+    pub(crate) fn taken(&self) -> u64 {
+        let state = lock(&self.state);
+        state.outbox.written() + state.outbox.unsent() as u64
+    }
+
     fn publish(&self, state: &State) {
         self.buffered.store(state.waiting(), Ordering::Relaxed);
     }
