@@ -157,9 +157,11 @@ impl Writer {
         place: Place,
     ) -> Result<Todo> {
         let mut state = lock(&self.state);
+        let opening =
+            state.phase == Phase::Gated && matches!(place, Place::Inside { opening: true, .. });
         let queue = match state.phase {
             Phase::Open => false,
-            Phase::Gated => !matches!(place, Place::Inside { opening: true, .. }),
+            Phase::Gated => !opening,
             Phase::Offline | Phase::Leaving if self.offline == Offline::Refuse => {
                 return Err(offline());
             }
@@ -167,7 +169,8 @@ impl Writer {
             Phase::Closing | Phase::Ended => return Err(closed()),
         } || state.begun.is_some();
         let len = encoded_len(payload.len());
-        let waiting = state.waiting();
+        // What was queued comes behind what `Open` sends, and is not in its way.
+        let waiting = if opening { state.ahead_of_the_queue() } else { state.waiting() };
         if waiting > 0 && waiting + len > self.limit {
             state.drain_owed = true;
             return Err(full(waiting, len, self.limit));
@@ -175,7 +178,7 @@ impl Writer {
         if queue {
             state.pending_bytes += len;
             let message = Whole { kind, bytes: payload.to_vec(), compress };
-            if state.phase == Phase::Gated && matches!(place, Place::Inside { opening: true, .. }) {
+            if opening {
                 let ahead = state.ahead;
                 state.pending.insert(ahead, message);
                 state.ahead += 1;
@@ -415,6 +418,12 @@ impl Writer {
 impl State {
     fn waiting(&self) -> usize {
         self.outbox.held() + self.pending_bytes
+    }
+
+    /// The part of it that was sent from within `Open`, and control frames.
+    fn ahead_of_the_queue(&self) -> usize {
+        let ahead = self.pending.iter().take(self.ahead);
+        self.outbox.held() + ahead.map(|message| encoded_len(message.bytes.len())).sum::<usize>()
     }
 
     /// Puts our close frame into the outbox, and before it the pong that was
