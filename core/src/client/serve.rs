@@ -122,7 +122,9 @@ pub(crate) async fn serve(
     let mut connection =
         Connection { client, shared, link, io, beat, consumer, close_by: None, broken: false };
     let cause = connection.wait().await;
-    connection.finish(cause).await
+    let loss = connection.finish(cause).await;
+    // The user may have had enough during the goodbye.
+    Loss { stop: loss.stop || shared.is_told_to_stop(), ..loss }
 }
 
 impl Connection<'_> {
