@@ -28,17 +28,19 @@ RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 RUST_RUNNER = $(CARGO) $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
 
 # What `make test` runs, in this order: what fails fastest comes first.
-TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop conformance-quick bench-syscalls demo
+TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop conformance-quick endurance chaos-quick bench-syscalls demo
 
 include ffi-c/c.mk
 include bindings-python/python.mk
 include bindings-node/node.mk
 include bench/bench.mk
+include tests/chaos/chaos.mk
 include tests/conformance/conformance.mk
 include tests/violations/violations.mk
+include tests/endurance/endurance.mk
 
 # Checked like the package: the programs that are no part of it.
-PY_CHECKED += bench examples/demo tests/conformance tests/docs tests/interop tests/violations
+PY_CHECKED += bench examples/demo tests/chaos tests/conformance tests/docs tests/endurance tests/interop tests/violations
 
 .PHONY: help
 help: ## list what there is to type
@@ -64,7 +66,7 @@ lint: rust-lint py-lint node-types docs ## what can be checked without running a
 docs: setup py-venv rust-docs ## the documentation: links, snippets, the Rust reference
 	.local/venv/bin/python tests/docs/check.py
 
-# The rules of the next three are in c.mk, bench.mk and conformance.mk.
+# The rules of the next four are in c.mk, bench.mk, conformance.mk and chaos.mk.
 .PHONY: install
 install: c-install ## library, headers, pkg-config and CMake files below PREFIX (/usr/local)
 
@@ -73,6 +75,9 @@ bench: ## what longwire adds to a raw socket, in every language
 
 .PHONY: conformance
 conformance: ## the Autobahn suite in full, through C, Python and Node (half an hour)
+
+.PHONY: chaos
+chaos: ## 200 clients behind a proxy that does harm, for CHAOS_SECONDS (1800)
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
@@ -109,11 +114,12 @@ rust-lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
-# The test server is built by itself: together with the others it would have
-# its features of tokio forced on them, and the core would be compiled twice.
+# The servers of tests are built by themselves: together with the others they would
+# have their features of tokio forced on them, and the core would be compiled twice.
 rust-test: rust-programs
 	$(RUST_RUNNER) --release --locked --lib --bins --tests $(RUST_CRATES)
 	$(RUST_RUNNER) --release --locked -p longwire-test-server
+	$(RUST_RUNNER) --release --locked -p longwire-chaos
 	LOOM_MAX_PREEMPTIONS=2 $(RUST_RUNNER) --release --locked -p longwire-loom
 	$(CARGO) test --release --locked --doc -p longwire -p longwire-example
 

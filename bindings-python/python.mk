@@ -53,5 +53,6 @@ py-lint: py-install-test
 	MYPYPATH=$(PY_DIR)/python $(PY_MYPY) -p longwire
 	$(PY_MYPY) $(PY_DIR)/tests
 	$(PY_MYPY) tests/violations/*.py tests/violations/clients/python.py
+	$(PY_MYPY) tests/chaos/*.py tests/chaos/clients/python.py
 	for program in examples/python/*.py; do $(PY_MYPY) "$$program"; done
 	cd $(PY_DIR) && $(CURDIR)/$(PY_BIN)/python -m mypy.stubtest longwire --mypy-config-file pyproject.toml

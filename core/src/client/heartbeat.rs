@@ -30,6 +30,10 @@ pub(crate) struct Beat {
     limit: Duration,
     /// It was sent for [`Beat::probe`].
     probing: bool,
+    /// How many bytes had come when it was sent.
+    heard: u64,
+    /// How many bytes the peer's system will have acknowledged when it has the ping.
+    ping_end: u64,
     /// Bytes the peer's system had acknowledged when the clock was last looked at.
     acknowledged: u64,
     /// When the clock was last looked at.
@@ -45,6 +49,8 @@ impl Beat {
             pinged: None,
             limit: options.timeout,
             probing: false,
+            heard: 0,
+            ping_end: 0,
             acknowledged: 0,
             looked: 0,
             count: 0,
@@ -73,6 +79,7 @@ impl Beat {
         let verdict = self.judge(&Sight {
             now: coarse_now(),
             received: received(shared),
+            heard: heard(shared),
             unread: link.has_unread(),
             on_its_way: in_kernel > 0 || shared.writer.buffered() > 0,
             acknowledged: shared.writer.written().saturating_sub(in_kernel),
@@ -87,7 +94,7 @@ impl Beat {
     /// without a heartbeat.
     pub(crate) fn probe(&mut self, shared: &Shared) {
         if !self.probing {
-            self.begin_probe(coarse_now());
+            self.begin_probe(coarse_now(), heard(shared));
             self.ping(shared);
         }
     }
@@ -97,8 +104,9 @@ impl Beat {
         self.limit
     }
 
-    fn begin_probe(&mut self, now: u64) {
+    fn begin_probe(&mut self, now: u64, heard: u64) {
         self.probing = true;
+        self.heard = heard;
         self.limit = self.timeout.min(PROBE);
         (self.pinged, self.looked) = (Some(now), now);
     }
@@ -112,6 +120,7 @@ impl Beat {
             Ok(todo) => shared.follow_up(todo),
             Err(_) => shared.pings.refused(&payload),
         }
+        self.ping_end = shared.writer.taken();
     }
 
     fn judge(&mut self, sight: &Sight) -> Verdict {
@@ -122,18 +131,19 @@ impl Beat {
         if let Some(pinged) = self.pinged {
             // Whatever came since came from a living peer, even if the user
             // is too slow to fetch it.
-            if sight.received >= pinged || sight.unread {
+            if sight.heard > self.heard || sight.unread {
                 self.pinged = None;
                 self.probing = false;
                 self.limit = self.timeout;
-            } else if sight.on_its_way && sight.acknowledged > before {
+            } else if sight.on_its_way && sight.acknowledged > before && before < self.ping_end {
                 // A slow upload: the ping waits its turn, and acknowledgements
-                // come back.
+                // come back. Those for what was sent behind it tell of the
+                // peer's system only, which may outlive the peer.
                 self.pinged = Some(now);
                 return Verdict::Fine;
             } else if quiet_since(pinged) >= self.limit {
                 if quiet_since(looked) > self.limit.saturating_add(LATE) {
-                    self.pinged = Some(now);
+                    (self.pinged, self.heard) = (Some(now), sight.heard);
                     return Verdict::Ping;
                 }
                 return Verdict::Gone;
@@ -142,7 +152,7 @@ impl Beat {
             }
         }
         if self.interval.is_some_and(|interval| quiet_since(sight.received) >= interval) {
-            self.pinged = Some(now);
+            (self.pinged, self.heard) = (Some(now), sight.heard);
             return Verdict::Ping;
         }
         Verdict::Fine
@@ -155,6 +165,8 @@ struct Sight {
     now: u64,
     /// When bytes last came.
     received: u64,
+    /// How many came.
+    heard: u64,
     /// Bytes came that nobody has read.
     unread: bool,
     /// Something of ours is not acknowledged.
@@ -176,6 +188,10 @@ fn received(shared: &Shared) -> u64 {
     shared.received.load(Ordering::Relaxed)
 }
 
+fn heard(shared: &Shared) -> u64 {
+    shared.notes.bytes_received.load(Ordering::Relaxed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +207,7 @@ mod tests {
     /// A connection on which nothing happened since the clock was at 0.
     fn silence(seconds: u64) -> Sight {
         let now = seconds * SECOND;
-        Sight { now, received: 0, unread: false, on_its_way: false, acknowledged: 0 }
+        Sight { now, received: 0, heard: 0, unread: false, on_its_way: false, acknowledged: 0 }
     }
 
     #[test]
@@ -216,13 +232,16 @@ mod tests {
     fn a_doubt_is_settled_soon_and_without_a_heartbeat() {
         for interval in [None, Some(Duration::from_secs(60))] {
             let mut beat = Beat::new(Heartbeat { interval, timeout: Duration::from_secs(60) });
-            beat.begin_probe(30 * SECOND);
+            beat.begin_probe(30 * SECOND, 0);
             assert_eq!(beat.judge(&silence(34)), Verdict::Fine);
             assert_eq!(beat.judge(&silence(35)), Verdict::Gone);
-            beat.begin_probe(40 * SECOND);
-            let answered = Sight { received: 41 * SECOND, ..silence(42) };
+            beat.begin_probe(40 * SECOND, 0);
+            let answered = Sight { received: 41 * SECOND, heard: 6, ..silence(42) };
             assert_eq!(beat.judge(&answered), Verdict::Fine);
-            assert_eq!(beat.judge(&Sight { received: 41 * SECOND, ..silence(60) }), Verdict::Fine);
+            assert_eq!(
+                beat.judge(&Sight { received: 41 * SECOND, heard: 6, ..silence(60) }),
+                Verdict::Fine
+            );
         }
     }
 
@@ -231,15 +250,16 @@ mod tests {
         for unread in [false, true] {
             let mut beat = beat();
             assert_eq!(beat.judge(&silence(10)), Verdict::Ping);
-            let received = if unread { 0 } else { 11 * SECOND };
+            let (received, heard) = if unread { (0, 0) } else { (11 * SECOND, 6) };
             let expected = if unread { Verdict::Ping } else { Verdict::Fine };
-            assert_eq!(beat.judge(&Sight { received, unread, ..silence(15) }), expected);
+            assert_eq!(beat.judge(&Sight { received, heard, unread, ..silence(15) }), expected);
         }
     }
 
     #[test]
     fn a_slow_upload_is_no_silence_and_its_end_is() {
         let mut beat = beat();
+        beat.ping_end = 100;
         let upload =
             |seconds, acknowledged| Sight { on_its_way: true, acknowledged, ..silence(seconds) };
         assert_eq!(beat.judge(&upload(10, 1)), Verdict::Ping);
@@ -249,6 +269,20 @@ mod tests {
         // The last acknowledgement that moved anything came at 58 s.
         assert_eq!(beat.judge(&upload(62, 58)), Verdict::Fine);
         assert_eq!(beat.judge(&upload(63, 58)), Verdict::Gone);
+    }
+
+    #[test]
+    fn what_is_acknowledged_behind_the_ping_proves_nothing() {
+        let mut beat = beat();
+        beat.ping_end = 13;
+        let sending =
+            |seconds| Sight { on_its_way: true, acknowledged: seconds, ..silence(seconds) };
+        assert_eq!(beat.judge(&sending(10)), Verdict::Ping);
+        // The ping is acknowledged by now, and has its time from here on.
+        for seconds in [12, 14, 16, 18] {
+            assert_eq!(beat.judge(&sending(seconds)), Verdict::Fine, "{seconds}");
+        }
+        assert_eq!(beat.judge(&sending(19)), Verdict::Gone);
     }
 
     #[test]

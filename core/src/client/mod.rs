@@ -13,6 +13,7 @@ mod handle;
 mod handler;
 mod heartbeat;
 mod lifecycle;
+mod loss;
 mod message_writer;
 mod pings;
 mod policy;

@@ -15,7 +15,7 @@ use super::handle::Client;
 use super::handler::Outcome;
 use super::heartbeat::Beat;
 use super::lifecycle::emit;
-use super::policy;
+use super::loss::Loss;
 use super::reading::{Pumped, ReaderSlot};
 use super::shared::{Mode, Shared, signal};
 use super::writer::Flushed;
@@ -34,56 +34,6 @@ use crate::transport::watch::{Ready, Watch, deadline, unwatchable};
 /// After the last frame, this long for the peer to end the TCP connection,
 /// which is its part to do first (RFC 6455 section 7.1.1).
 const LINGER: Duration = Duration::from_secs(1);
-
-/// How a connection ended.
-pub(crate) struct Loss {
-    pub(crate) code: u16,
-    pub(crate) reason: String,
-    pub(crate) clean: bool,
-    /// There was a close frame of the peer's.
-    pub(crate) closed_by_peer: bool,
-    pub(crate) error: Option<Error>,
-    /// The user wanted the end.
-    pub(crate) stop: bool,
-    /// The user wanted another connection.
-    pub(crate) replaced: bool,
-}
-
-impl Loss {
-    pub(crate) fn failure(error: Error) -> Loss {
-        Loss {
-            code: 1006,
-            reason: String::new(),
-            clean: false,
-            closed_by_peer: false,
-            error: Some(error),
-            stop: false,
-            replaced: false,
-        }
-    }
-
-    /// Whether no other connection follows, attempts and the user permitting.
-    fn is_final(&self, shared: &Shared) -> bool {
-        let Some(options) = shared.config.reconnect.as_ref().filter(|_| !self.stop) else {
-            return true;
-        };
-        if shared.config.should_reconnect || self.replaced {
-            return false;
-        }
-        let code = self.closed_by_peer.then_some(self.code);
-        match &self.error {
-            Some(error) => !policy::is_retried(options, error, code),
-            None => !policy::is_retried(options, &self.close_error(), code),
-        }
-    }
-
-    /// What to say where an error is wanted and there is only a close code.
-    pub(crate) fn close_error(&self) -> Error {
-        let reason = if self.reason.is_empty() { "without a reason" } else { &self.reason };
-        let text = format!("the server closed the connection with code {}: {reason}", self.code);
-        Error::new(ErrorKind::Closed, text)
-    }
-}
 
 /// Why [`Connection::wait`] ended.
 enum Cause {
@@ -172,7 +122,9 @@ pub(crate) async fn serve(
     let mut connection =
         Connection { client, shared, link, io, beat, consumer, close_by: None, broken: false };
     let cause = connection.wait().await;
-    connection.finish(cause).await
+    let loss = connection.finish(cause).await;
+    // The user may have had enough during the goodbye.
+    Loss { stop: loss.stop || shared.is_told_to_stop(), ..loss }
 }
 
 impl Connection<'_> {

@@ -10,6 +10,7 @@
 //! except that what is sent from within `Open` precedes what was queued while
 //! down.** While a message is sent in fragments, whole ones wait behind it.
 
+mod connections;
 mod flush;
 mod fragments;
 mod queue;
@@ -187,7 +188,7 @@ impl Writer {
     ) -> Result<Todo> {
         let How { compress, turn, .. } = how;
         let mut state = lock(&self.state);
-        let opening = how.is_opening(place);
+        let opening = state.phase == Phase::Gated && how.is_opening(place);
         let queue = match state.phase {
             Phase::Open => false,
             Phase::Gated => !opening,
@@ -198,7 +199,8 @@ impl Writer {
             Phase::Closing | Phase::Ended => return Err(closed()),
         } || state.begun.is_some();
         let len = encoded_len(payload.len());
-        let mut waiting = state.waiting();
+        // What was queued comes behind what `Open` sends, and is not in its way.
+        let mut waiting = if opening { state.ahead_of_the_queue() } else { state.waiting() };
         if waiting > 0 && waiting + len > self.limit {
             if state.link.is_none() {
                 state.expire();
@@ -212,7 +214,7 @@ impl Writer {
         state.counts.messages += 1;
         if queue {
             let message = Whole { kind, bytes: payload.to_vec(), compress };
-            if state.phase == Phase::Gated && opening {
+            if opening {
                 state.queue.push_ahead(message);
             } else {
                 state.queue.push(message);
@@ -316,147 +318,6 @@ impl Writer {
         }
     }
 
-    /// Puts our close frame behind everything sent so far. `None` for an empty
-    /// body. `false` if there was one before, or there is no connection.
-    pub(crate) fn close(&self, code: Option<u16>, reason: &str) -> bool {
-        let mut state = lock(&self.state);
-        if !matches!(state.phase, Phase::Gated | Phase::Open) {
-            return false;
-        }
-        // What waits behind an unfinished message cannot go out any more.
-        if state.begun.take().is_none() {
-            state.release_pending();
-        }
-        state.push_close(code, reason);
-        state.phase = Phase::Closing;
-        self.publish(&state);
-        true
-    }
-
-    /// The same on a connection that another will follow: what was not begun
-    /// waits for that one.
-    pub(crate) fn leave(&self, code: Option<u16>, reason: &str) {
-        let mut state = lock(&self.state);
-        if matches!(state.phase, Phase::Gated | Phase::Open) {
-            state.begun = None;
-            let unsent = state.outbox.retract();
-            state.queue.put_back(unsent);
-            state.push_close(code, reason);
-            state.phase = Phase::Leaving;
-            self.publish(&state);
-        }
-    }
-
-    /// A connection is there. Until [`Writer::ungate`] only what is sent from
-    /// within `Open` goes out. The answer numbers the connection and says how many messages have
-    /// expired since the last one; `None` if the client was closed while it was being made.
-    pub(crate) fn attach(
-        &self,
-        link: Arc<Link>,
-        deflater: Option<Deflater>,
-    ) -> Option<(u64, usize)> {
-        let mut state = lock(&self.state);
-        if state.phase == Phase::Ended {
-            return None;
-        }
-        state.link = Some(link);
-        state.deflater = deflater;
-        state.held = false;
-        state.queue.forget_ahead();
-        state.expire();
-        let expired = state.queue.take_expired();
-        state.epoch += 1;
-        state.phase = Phase::Gated;
-        state.blocked = false;
-        state.requested = false;
-        self.new_turn();
-        self.publish(&state);
-        Some((state.epoch, expired))
-    }
-
-    /// `Open` was delivered: the queue follows, unless the gate is held.
-    pub(crate) fn ungate(&self, epoch: u64) -> Todo {
-        let mut state = lock(&self.state);
-        if state.phase == Phase::Gated && state.epoch == epoch && !state.held {
-            state.phase = Phase::Open;
-            if state.begun.is_none() {
-                state.release_pending();
-            }
-        }
-        drop(state);
-        self.flush()
-    }
-
-    /// Keeps the gate shut behind `Open`, until [`Writer::ready`]. The answer numbers the connection;
-    /// `None` if no gate is shut.
-    pub(crate) fn hold(&self) -> Option<u64> {
-        let mut state = lock(&self.state);
-        if state.phase != Phase::Gated {
-            return None;
-        }
-        state.held = true;
-        Some(state.epoch)
-    }
-
-    /// Opens the gate of connection `epoch`, if it is held.
-    pub(crate) fn ready(&self, epoch: u64) -> Todo {
-        let mut state = lock(&self.state);
-        if state.epoch == epoch {
-            state.held = false;
-        }
-        drop(state);
-        self.ungate(epoch)
-    }
-
-    /// The connection is gone. What it did not begin to send waits for the
-    /// next one, unless our close frame was part of it. `None` while another
-    /// thread is inside a write: try again.
-    pub(crate) fn detach(&self) -> Option<Todo> {
-        let mut state = lock(&self.state);
-        if state.flushing {
-            return None;
-        }
-        state.link = None;
-        state.deflater = None;
-        state.begun = None;
-        state.pong = None;
-        let unsent = state.outbox.reclaim();
-        state.queue.put_back(unsent);
-        if matches!(state.phase, Phase::Gated | Phase::Open | Phase::Leaving) {
-            state.phase = Phase::Offline;
-        }
-        // A large message that was begun may have been in the way.
-        let drain = state.phase == Phase::Offline && state.take_drain(self.limit);
-        self.publish(&state);
-        Some(Todo { drain, ..Todo::default() })
-    }
-
-    /// Takes no more messages while there is no connection, because the
-    /// client is to end.
-    pub(crate) fn refuse(&self) {
-        let mut state = lock(&self.state);
-        if matches!(state.phase, Phase::Offline | Phase::Leaving) {
-            state.phase = Phase::Ended;
-        }
-    }
-
-    /// Nothing will ever be sent again. What never left stays for [`Writer::take_unsent`]; the answer
-    /// is how many messages and bytes that is.
-    pub(crate) fn end(&self) -> (usize, usize) {
-        let mut state = lock(&self.state);
-        state.phase = Phase::Ended;
-        state.link = None;
-        state.deflater = None;
-        state.begun = None;
-        if !state.flushing {
-            let unsent = state.outbox.reclaim();
-            state.queue.put_back(unsent);
-        }
-        let unsent = state.queue.end();
-        self.publish(&state);
-        unsent
-    }
-
     /// The messages that never left, once.
     pub(crate) fn take_unsent(&self) -> Vec<Whole> {
         lock(&self.state).queue.take_unsent()
@@ -477,6 +338,12 @@ impl Writer {
         lock(&self.state).outbox.written()
     }
 
+    /// The same, and what the outbox holds for it.
+    pub(crate) fn taken(&self) -> u64 {
+        let state = lock(&self.state);
+        state.outbox.written() + state.outbox.unsent() as u64
+    }
+
     fn publish(&self, state: &State) {
         self.buffered.store(state.waiting(), Ordering::Relaxed);
     }
@@ -485,6 +352,11 @@ impl Writer {
 impl State {
     fn waiting(&self) -> usize {
         self.outbox.held() + self.queue.bytes()
+    }
+
+    /// The part of it that was sent from within `Open`, and control frames.
+    fn ahead_of_the_queue(&self) -> usize {
+        self.outbox.held() + self.queue.bytes_ahead()
     }
 
     /// Puts our close frame into the outbox, and before it the pong that was

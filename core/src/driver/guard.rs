@@ -1,18 +1,18 @@
 //! Keeps hosted connections alive while their host is blocked.
 //!
-//! All sockets of hosted clients on a shard are in one epoll instance. Every
+//! All sockets of hosted clients on a shard are in one [`Poll`]. Every
 //! [`TICK`] one call says which of them have bytes that nobody fetched. If the
 //! host did not drive such a client since the last tick, the runtime reads in
 //! its place: pings are answered, messages wait in the inbox in order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use super::host::{epoll_add, epoll_create, epoll_remove};
+use super::poll::Poll;
 use super::runtime::{Shard, lock};
 use crate::client::Shared;
 
@@ -21,18 +21,18 @@ use crate::client::Shared;
 const TICK: Duration = Duration::from_millis(50);
 
 pub(crate) struct Guard {
-    epoll: OwnedFd,
+    poll: Poll,
     watched: Mutex<HashMap<u64, Weak<Shared>>>,
     /// Clients that hold bytes which their socket does not show any more.
-    hidden: Mutex<HashSet<u64>>,
+    hidden: Mutex<BTreeSet<u64>>,
     next: AtomicU64,
     ticking: AtomicBool,
 }
 
 impl Guard {
-    pub(super) fn new() -> io::Result<Guard> {
+    pub(crate) fn new() -> io::Result<Guard> {
         Ok(Guard {
-            epoll: epoll_create()?,
+            poll: Poll::new()?,
             watched: Mutex::default(),
             hidden: Mutex::default(),
             next: AtomicU64::new(1),
@@ -49,7 +49,7 @@ impl Guard {
     ) -> io::Result<u64> {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.watched).insert(key, client);
-        if let Err(error) = epoll_add(&self.epoll, socket, key) {
+        if let Err(error) = self.poll.add(socket, key) {
             lock(&self.watched).remove(&key);
             return Err(error);
         }
@@ -66,23 +66,16 @@ impl Guard {
 
     /// Has to be called before `socket` is closed.
     pub(crate) fn forget(&self, key: u64, socket: RawFd) {
-        epoll_remove(&self.epoll, socket);
+        self.poll.remove(socket);
         lock(&self.watched).remove(&key);
     }
 
     fn look(&self) {
-        const BATCH: usize = 256;
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
-        // A level-triggered set rotates what it reports, so that a crowd of
-        // ready sockets larger than one batch is seen over a few ticks.
-        let ready =
-            // SAFETY: the kernel writes at most BATCH entries into `events`.
-            unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 256, 0) };
-        for event in &events[..usize::try_from(ready).unwrap_or(0)] {
-            if let Some(client) = self.client(event.u64) {
+        self.poll.ready(|key| {
+            if let Some(client) = self.client(key) {
                 client.stand_in();
             }
-        }
+        });
         let hidden = std::mem::take(&mut *lock(&self.hidden));
         for key in hidden {
             if let Some(client) = self.client(key)

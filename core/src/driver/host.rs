@@ -1,7 +1,7 @@
 //! A foreign event loop as the driver.
 //!
-//! A hosted client has one descriptor for its whole life: an epoll instance
-//! that holds the socket of the moment and an eventfd. It is readable, level
+//! A hosted client has one descriptor for its whole life: that of a [`Poll`],
+//! which holds the socket of the moment and an [`Event`]. It is readable, level
 //! triggered, while the socket has bytes or the inbox has events.
 //!
 //! The promise to keep: **whatever is left for the host to fetch, whether in
@@ -10,11 +10,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::poll::{Event, Poll};
 use super::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Attempt, Closed, Down, MessageKind, Opened, Outage};
@@ -58,8 +59,8 @@ struct Inbox {
 
 /// The host's side of a client.
 pub(crate) struct Host {
-    epoll: OwnedFd,
-    event: OwnedFd,
+    poll: Poll,
+    event: Event,
     signaled: AtomicBool,
     inbox: Mutex<Inbox>,
     /// A question, which precedes what is in the inbox.
@@ -80,17 +81,10 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> io::Result<Host> {
-        let epoll = epoll_create()?;
-        // SAFETY: eventfd takes no pointers; the result is checked.
-        let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if event < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        let event = unsafe { OwnedFd::from_raw_fd(event) };
-        epoll_add(&epoll, event.as_raw_fd(), 0)?;
+        let (poll, event) = (Poll::new()?, Event::new()?);
+        poll.add(event.fd(), 0)?;
         Ok(Host {
-            epoll,
+            poll,
             event,
             signaled: AtomicBool::new(false),
             inbox: Mutex::default(),
@@ -105,39 +99,31 @@ impl Host {
     }
 
     pub(crate) fn fd(&self) -> RawFd {
-        self.epoll.as_raw_fd()
+        self.poll.fd()
     }
 
     /// Has the descriptor readable while `socket` has bytes.
     pub(crate) fn attach(&self, socket: RawFd) -> io::Result<()> {
-        epoll_add(&self.epoll, socket, 1)
+        self.poll.add(socket, 1)
     }
 
     /// The opposite of [`Host::attach`]; without effect on a socket that is not attached.
     pub(crate) fn detach(&self, socket: RawFd) {
-        epoll_remove(&self.epoll, socket);
+        self.poll.remove(socket);
     }
 
     /// Has the descriptor readable until the next [`Host::quiet`].
     pub(crate) fn signal(&self) {
         if !self.signaled.swap(true, Ordering::AcqRel) {
-            let one = 1_u64.to_ne_bytes();
-            // SAFETY: writes eight bytes from a local array. It cannot fail:
-            // the counter is never near its maximum.
-            unsafe { libc::write(self.event.as_raw_fd(), one.as_ptr().cast(), 8) };
+            self.event.give();
         }
     }
 
     /// Takes the signal back. Look into the inbox after this, never before.
     pub(crate) fn quiet(&self) {
-        if self.signaled.load(Ordering::Acquire) {
-            let mut count = [0_u8; 8];
-            // SAFETY: reads at most eight bytes into a local array.
-            let n = unsafe { libc::read(self.event.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
-            // A signal that is only half given can not be taken back yet.
-            if n == 8 {
-                self.signaled.store(false, Ordering::SeqCst);
-            }
+        // A signal that is only half given can not be taken back yet.
+        if self.signaled.load(Ordering::Acquire) && self.event.take() {
+            self.signaled.store(false, Ordering::SeqCst);
         }
     }
 
@@ -198,17 +184,7 @@ impl Host {
 
     /// Blocks until the descriptor is readable. `Ok(false)` when the time passed.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        let mut poll = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };
-        let time = timeout.map(|timeout| libc::timespec {
-            tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
-        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: one pollfd and a timespec that live during the call.
-        match unsafe { libc::ppoll(&raw mut poll, 1, time, std::ptr::null()) } {
-            n if n < 0 => Err(io::Error::last_os_error()),
-            n => Ok(n > 0),
-        }
+        self.poll.wait(timeout)
     }
 }
 
@@ -218,33 +194,6 @@ pub(crate) struct Driving<'a>(&'a Host);
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
         self.0.driving.store(false, Ordering::Release);
-    }
-}
-
-pub(super) fn epoll_create() -> io::Result<OwnedFd> {
-    // SAFETY: epoll_create1 takes no pointers; the result is checked.
-    let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a fresh descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-pub(super) fn epoll_add(epoll: &OwnedFd, fd: RawFd, key: u64) -> io::Result<()> {
-    let mut event =
-        libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, u64: key };
-    // SAFETY: `event` lives during the call.
-    match unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-pub(super) fn epoll_remove(epoll: &OwnedFd, fd: RawFd) {
-    // SAFETY: no pointers. Fails only if `fd` is not in the set, which is fine.
-    unsafe {
-        libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut());
     }
 }
 
@@ -259,9 +208,7 @@ mod tests {
         // What `signal` does, with `quiet` between its two steps.
         assert!(!host.signaled.swap(true, Ordering::AcqRel));
         host.quiet();
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: as in `signal`.
-        unsafe { libc::write(host.event.as_raw_fd(), one.as_ptr().cast(), 8) };
+        host.event.give();
         assert!(readable());
         host.quiet();
         assert!(!readable());

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
+use super::entropy::random;
+
 /// Bytes masked in one step; a multiple of the key's length.
 const STEP: usize = 32;
 
@@ -115,14 +117,6 @@ fn next(keys: &mut Option<Keys>) -> [u8; 4] {
 #[cold]
 fn seeded(keys: &mut Option<Keys>, generation: u32) -> &mut Keys {
     keys.insert(Keys { generator: ChaCha20Rng::from_seed(random()), generation })
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        panic!("the operating system gives no random bytes: {error}");
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod credentials;
 pub mod decoder;
 pub mod deflate;
 pub mod encoder;
+pub(crate) mod entropy;
 pub mod frame;
 pub mod handshake;
 pub mod mask;

@@ -208,9 +208,10 @@ impl Link {
         self.queued(libc::FIONREAD) > 0
     }
 
-    /// Bytes the kernel took and the peer's has not acknowledged.
+    /// Bytes that [`Link::write`] took and the peer's system has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
-        self.queued(libc::TIOCOUTQ)
+        let held_back = self.tls.as_ref().map_or(0, |tls| lock(&tls.outgoing).len());
+        self.queued(libc::TIOCOUTQ) + held_back as u64
     }
 
     fn queued(&self, which: libc::Ioctl) -> u64 {
@@ -287,8 +288,12 @@ fn drain(session: &mut ClientConnection, plain: &mut [u8]) -> usize {
 }
 
 impl Outgoing {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        self.len() == 0
     }
 
     fn send(&mut self, fd: RawFd) -> io::Result<()> {

@@ -62,6 +62,10 @@ fn the_pages_name_the_defaults() {
         ("reconnecting.md", "max_delay", time(reconnect.max_delay)),
         ("reconnecting.md", "factor", reconnect.factor.to_string()),
         ("reconnecting.md", "stable_after", time(reconnect.stable_after)),
+        ("reconnecting.md", "max_retry_after", time(reconnect.max_retry_after)),
+        ("reconnecting.md", "restart_min_delay", time(reconnect.restart_min_delay)),
+        ("reconnecting.md", "restart_max_delay", time(reconnect.restart_max_delay)),
+        ("connecting.md", "hook_timeout", time(config.hook_timeout)),
     ];
     for (page, name, default) in expected {
         let cells = cells(page, name);

@@ -1,5 +1,6 @@
 //! Endings and odd moments: handles, handlers, blocked hosts, forks.
 
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -99,6 +100,31 @@ fn a_message_sent_from_open_precedes_the_queue() {
     client.send(MessageKind::Text, b"queued").unwrap();
     assert_eq!(events.recv_timeout(LIMIT).unwrap(), "subscribe");
     assert_eq!(events.recv_timeout(LIMIT).unwrap(), "queued");
+}
+
+#[test]
+fn a_full_queue_is_not_in_the_way_of_what_open_sends() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = once(format!("ws://{}", listener.local_addr().unwrap()));
+    config.send_buffer = 100;
+    let (sender, greeting) = channel();
+    let client = Client::start(config, move |client, event| {
+        if let Event::Open(_) = event {
+            let sent = client.send(MessageKind::Binary, &[b'g'; 80]);
+            sender.send(sent.map_err(|error| error.kind())).unwrap();
+        }
+    })
+    .unwrap();
+    client.send(MessageKind::Binary, &[b'q'; 90]).unwrap();
+    let refused = client.send(MessageKind::Binary, &[b'q'; 90]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Full);
+    // Only now is the handshake answered.
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut server = tungstenite::accept(stream).unwrap();
+    assert_eq!(greeting.recv_timeout(LIMIT).unwrap(), Ok(()));
+    assert_eq!(server.read().unwrap().into_data(), vec![b'g'; 80]);
+    assert_eq!(server.read().unwrap().into_data(), vec![b'q'; 90]);
 }
 
 #[test]

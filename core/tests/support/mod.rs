@@ -96,6 +96,10 @@ pub enum Seen {
         code: Option<u16>,
     },
     Drain,
+    /// Question, attempt, and the error before.
+    BeforeConnect(u64, u32, Option<longwire::ErrorKind>),
+    /// Question, and whether there would be another attempt.
+    ShouldReconnect(u64, bool),
     Closed {
         code: u16,
         reason: String,
@@ -120,6 +124,11 @@ impl From<Event<'_>> for Seen {
             Event::Pong(pong) => Seen::Pong(pong.payload.to_vec(), pong.round_trip.is_some()),
             Event::Down(down) => Seen::Down { kind: down.error.kind(), code: down.code },
             Event::Drain => Seen::Drain,
+            Event::BeforeConnect(attempt) => {
+                let error = attempt.error.as_ref().map(Error::kind);
+                Seen::BeforeConnect(attempt.ask, attempt.attempt, error)
+            }
+            Event::ShouldReconnect(outage) => Seen::ShouldReconnect(outage.ask, outage.retry),
             Event::Closed(closed) => Seen::Closed {
                 code: closed.code,
                 reason: closed.reason.clone(),

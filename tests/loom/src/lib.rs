@@ -25,6 +25,7 @@ mod event;
 mod protocol {
     pub mod deflate;
     pub mod encoder;
+    pub mod entropy;
     pub mod frame;
     pub mod mask;
     pub mod utf8;

@@ -8,7 +8,7 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
 
 use crate::client::scope::Place;
-use crate::client::writer::{Flushed, Todo, Turn, Writer};
+use crate::client::writer::{Flushed, How, Todo, Turn, Writer};
 use crate::doubles::sync::set_step;
 use crate::driver::runtime::lock;
 use crate::error::ErrorKind;
@@ -26,6 +26,10 @@ const TOGETHER: Duration = Duration::ZERO;
 /// A frame of ours with one byte of payload.
 const FRAME: usize = 7;
 const ROOMY: usize = usize::MAX;
+
+fn how(turn: Turn) -> How {
+    How { compress: false, ahead: false, turn }
+}
 
 /// A client, as far as the writer knows it.
 struct Client {
@@ -46,7 +50,7 @@ struct Signals {
 impl Client {
     fn new(limit: usize) -> Arc<Client> {
         Arc::new(Client {
-            writer: Writer::new(limit, Offline::Queue),
+            writer: Writer::new(limit, Offline::Queue, None),
             signals: Mutex::new(Signals::default()),
             signaled: Condvar::new(),
         })
@@ -54,7 +58,7 @@ impl Client {
 
     /// Connects and delivers `Open`, as the runtime does.
     fn open(&self, link: &Arc<Link>) {
-        let epoch = self.writer.attach(link.clone(), None).expect("not ended");
+        let (epoch, _) = self.writer.attach(link.clone(), None).expect("not ended");
         self.follow_up(self.writer.ungate(epoch));
     }
 
@@ -74,7 +78,7 @@ impl Client {
     fn send(&self, byte: u8, turn: Turn) {
         loop {
             let drains = lock(&self.signals).drains;
-            match self.writer.send(MessageKind::Binary, &[byte], false, turn, Place::Outside) {
+            match self.writer.send(MessageKind::Binary, &[byte], how(turn), Place::Outside) {
                 Ok(todo) => {
                     self.follow_up(todo);
                     if todo.owed {
@@ -251,7 +255,10 @@ pub fn nothing_comes_between_the_fragments_of_a_message() {
             let client = client.clone();
             thread::spawn(move || {
                 let outside = Place::Outside;
-                let epoch = client.writer.begin(MessageKind::Binary, false, outside).expect("open");
+                let epoch = client
+                    .writer
+                    .begin(MessageKind::Binary, how(Turn::None), outside)
+                    .expect("open");
                 client.follow_up(client.writer.fragment(epoch, b"a", outside).expect("open"));
                 client.follow_up(client.writer.fragment(epoch, b"b", outside).expect("open"));
                 client.follow_up(client.writer.finish(epoch, outside).expect("open"));

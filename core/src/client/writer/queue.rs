@@ -45,6 +45,12 @@ impl Queue {
         self.bytes
     }
 
+    /// The part of it that was sent from within `Open`.
+    pub(super) fn bytes_ahead(&self) -> usize {
+        let ahead = self.messages.iter().take(self.ahead);
+        ahead.map(|waiting| encoded_len(waiting.message.bytes.len())).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
@@ -153,6 +159,7 @@ mod tests {
         queue.push_ahead(text("a"));
         queue.push_ahead(text("b"));
         queue.push(text("d"));
+        assert_eq!((queue.bytes_ahead(), queue.bytes()), (2 * encoded_len(1), 4 * encoded_len(1)));
         assert_eq!(drained(&mut queue), ["a", "b", "c", "d"]);
         assert_eq!(queue.bytes(), 0);
     }

@@ -4,12 +4,15 @@
 //! header or a second request is refused with a message that names the
 //! culprit. Messages never quote a header's value: credentials travel there.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
-use tungstenite::handshake::client::{generate_key, generate_request};
+use tungstenite::handshake::client::generate_request;
 
+use super::super::entropy::random;
 use super::super::target::Target;
 use super::extensions;
 use crate::error::{Error, ErrorKind, Result};
@@ -43,7 +46,8 @@ pub(super) fn build(target: &Target, config: &Config) -> Result<(Vec<u8>, String
     if let Some(origin) = &config.origin {
         header_value(&ORIGIN, origin)?;
     }
-    let key = generate_key();
+    // Sixteen bytes that nobody can predict (RFC 6455 section 4.1).
+    let key = BASE64_STANDARD.encode(random::<16>());
     let host = match host {
         Some(host) => host,
         None => header_value(&HOST, &target.authority)?,

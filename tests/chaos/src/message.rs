@@ -1,0 +1,65 @@
+//! What the messages look like, in both directions.
+//!
+//! | | |
+//! |-|-|
+//! | `hello HEARD` | The client, first on each connection: the greatest answer it has. |
+//! | `NUMBER FILLER` | The client: text if the number is odd, else binary. |
+//! | `CONNECTION TOLD NUMBER FILLER` | The server's answer, in the same kind, numbered itself. |
+//!
+//! The filler is the alphabet again and again. How long it is and where it begins follows from the numbers, so that both sides know every
+//! byte. Most are short; every 97th is of 20 to 60 KB.
+
+const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
+const GREETING: &str = "hello ";
+
+/// What a client says.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Upward {
+    Greeting { heard: u64 },
+    Numbered(u64),
+}
+
+/// What a payload says, if it is as it should be.
+pub(crate) fn read(payload: &[u8], is_text_message: bool) -> Result<Upward, String> {
+    let head = &payload[..payload.len().min(30)];
+    let text = String::from_utf8_lossy(head);
+    if let Some(heard) = text.strip_prefix(GREETING).and_then(|heard| heard.parse().ok()) {
+        return Ok(Upward::Greeting { heard });
+    }
+    match text.split(' ').next().unwrap_or_default().parse() {
+        Ok(number)
+            if payload == upward(number).as_bytes() && is_text(number) == is_text_message =>
+        {
+            Ok(Upward::Numbered(number))
+        }
+        Ok(number) => Err(format!("message {number} is not what was sent")),
+        Err(_) => Err(format!("expected a number, got {text:?}")),
+    }
+}
+
+pub(crate) fn is_text(number: u64) -> bool {
+    number % 2 == 1
+}
+
+/// The client's message of this number.
+pub(crate) fn upward(number: u64) -> String {
+    filled(format!("{number} "), number, number)
+}
+
+/// The server's answer to it.
+pub(crate) fn answer(connection: u64, told: u64, number: u64) -> String {
+    filled(format!("{connection} {told} {number} "), told, number)
+}
+
+fn filled(mut payload: String, start: u64, number: u64) -> String {
+    payload.extend(ALPHABET.chars().cycle().skip((start % 26) as usize).take(length(number)));
+    payload
+}
+
+fn length(number: u64) -> usize {
+    (match number {
+        _ if number.is_multiple_of(97) => 20_000 + number * 7919 % 40_000,
+        _ if number.is_multiple_of(19) => 1000 + number * 31 % 7000,
+        _ => number * 13 % 100,
+    }) as usize
+}

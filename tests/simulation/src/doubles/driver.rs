@@ -1,0 +1,123 @@
+//! The runtime is the one that the simulation runs on, and descriptors are
+//! numbers that only the world knows the meaning of.
+
+/// One process, which never forks.
+pub mod fork {
+    use crate::error::Result;
+
+    pub fn generation() -> u32 {
+        0
+    }
+
+    pub fn check(_: u32) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub mod runtime {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use crate::driver::guard::Guard;
+    use crate::error::Result;
+
+    pub struct Shard {
+        guard: Guard,
+    }
+
+    impl Shard {
+        pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+            tokio::spawn(task);
+        }
+
+        pub fn guard(&self) -> &Guard {
+            &self.guard
+        }
+    }
+
+    /// A shard for each client, leaked as the real one is.
+    pub fn shard() -> Result<&'static Shard> {
+        let guard = Guard::new().expect("the double cannot fail");
+        Ok(Box::leak(Box::new(Shard { guard })))
+    }
+
+    pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub mod poll {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::os::fd::RawFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use crate::driver::runtime::lock;
+    use crate::world::{Descriptor, world};
+
+    /// Descriptors and their keys.
+    pub type Set = Arc<Mutex<BTreeMap<RawFd, u64>>>;
+
+    pub struct Poll {
+        fd: RawFd,
+        set: Set,
+    }
+
+    impl Poll {
+        pub fn new() -> io::Result<Poll> {
+            let set = Set::default();
+            Ok(Poll { fd: world().describe(Descriptor::Poll(set.clone())), set })
+        }
+
+        pub fn fd(&self) -> RawFd {
+            self.fd
+        }
+
+        pub fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
+            lock(&self.set).insert(fd, key);
+            world().changed();
+            Ok(())
+        }
+
+        pub fn remove(&self, fd: RawFd) {
+            lock(&self.set).remove(&fd);
+        }
+
+        pub fn ready(&self, found: impl FnMut(u64)) {
+            let set: Vec<_> = lock(&self.set).iter().map(|(fd, key)| (*fd, *key)).collect();
+            let ready = set.into_iter().filter(|(fd, _)| world().is_readable(*fd));
+            ready.map(|(_, key)| key).for_each(found);
+        }
+
+        /// Nothing blocks in the simulation; its hosts wait by [`crate::world`].
+        pub fn wait(&self, _: Option<Duration>) -> io::Result<bool> {
+            Ok(world().is_readable(self.fd))
+        }
+    }
+
+    pub struct Event {
+        fd: RawFd,
+        given: Arc<AtomicBool>,
+    }
+
+    impl Event {
+        pub fn new() -> io::Result<Event> {
+            let given = Arc::new(AtomicBool::new(false));
+            Ok(Event { fd: world().describe(Descriptor::Event(given.clone())), given })
+        }
+
+        pub fn fd(&self) -> RawFd {
+            self.fd
+        }
+
+        pub fn give(&self) {
+            self.given.store(true, Ordering::Relaxed);
+            world().changed();
+        }
+
+        pub fn take(&self) -> bool {
+            self.given.swap(false, Ordering::Relaxed)
+        }
+    }
+}

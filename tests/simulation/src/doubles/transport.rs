@@ -1,0 +1,269 @@
+//! Sockets, names and readiness, as the simulated network has them.
+
+/// There is no TLS; a link that is "encrypted" keeps back what found no room,
+/// as TLS does.
+pub mod tls {
+    use crate::error::Result;
+    use crate::options::Tls;
+
+    #[derive(Clone)]
+    pub struct Trust;
+
+    impl Trust {
+        pub fn new(_: &Tls) -> Result<Trust> {
+            Ok(Trust)
+        }
+    }
+}
+
+pub mod dial {
+    use std::sync::Arc;
+
+    use super::link::Link;
+    use super::tls::Trust;
+    use super::watch::Watch;
+    use crate::error::{Error, ErrorKind, Result};
+    use crate::options::Config;
+    use crate::plan::Step;
+    use crate::protocol::proxy::ProxyUrl;
+    use crate::protocol::target::Target;
+    use crate::world::world;
+
+    pub async fn connect(
+        target: &Target,
+        _: Option<&ProxyUrl>,
+        _: Option<&Trust>,
+        _: &Config,
+    ) -> Result<Watch> {
+        let world = world();
+        let dialled = world.dial(target);
+        take(&dialled.plan.lookup, ErrorKind::Dns).await?;
+        take(&dialled.plan.tcp, ErrorKind::Connect).await?;
+        let socket = dialled.connected();
+        Watch::link(Arc::new(Link::new(socket, dialled.plan.link.encrypted)))
+    }
+
+    async fn take(step: &Step, kind: ErrorKind) -> Result<()> {
+        match *step {
+            Step::Done(after) => {
+                if !after.is_zero() {
+                    tokio::time::sleep(after).await;
+                }
+                Ok(())
+            }
+            Step::Fails(after) => {
+                tokio::time::sleep(after).await;
+                Err(Error::new(kind, "the simulation has it fail"))
+            }
+            Step::Never => std::future::pending().await,
+        }
+    }
+}
+
+pub mod link {
+    use std::io;
+    use std::mem::MaybeUninit;
+    use std::os::fd::RawFd;
+    use std::sync::{Arc, Mutex};
+
+    use super::super::super::transport::scratch::Scratch;
+    use crate::driver::runtime::lock;
+    use crate::error::{Error, ErrorKind};
+    use crate::wire::Socket;
+    use crate::world::world;
+
+    pub struct Link {
+        socket: Arc<Socket>,
+        held_back: Option<Mutex<Vec<u8>>>,
+    }
+
+    pub enum Got<'a> {
+        Bytes { bytes: &'a [u8], more: bool },
+        Nothing,
+        End,
+    }
+
+    impl Link {
+        pub fn new(socket: Arc<Socket>, encrypted: bool) -> Link {
+            Link { socket, held_back: encrypted.then(Mutex::default) }
+        }
+
+        pub fn socket(&self) -> &Arc<Socket> {
+            &self.socket
+        }
+
+        pub fn read<'a>(&self, scratch: &'a mut Scratch) -> Result<Got<'a>, Error> {
+            world().system_call();
+            let room = self.socket.read_size().min(scratch.plain.len());
+            match self.socket.read(&mut scratch.plain[..room]) {
+                Ok(0) => Ok(Got::End),
+                Ok(n) => Ok(Got::Bytes { bytes: &scratch.plain[..n], more: n == room }),
+                Err(error) if would_block(&error) => Ok(Got::Nothing),
+                Err(error) => Err(lost(&error)),
+            }
+        }
+
+        pub fn read_direct(&self, target: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Error> {
+            world().system_call();
+            let mut bytes = vec![0; target.len()];
+            match self.socket.read(&mut bytes) {
+                Ok(n) => {
+                    target[..n].write_copy_of_slice(&bytes[..n]);
+                    Ok(Some(n))
+                }
+                Err(error) if would_block(&error) => Ok(None),
+                Err(error) => Err(lost(&error)),
+            }
+        }
+
+        pub fn is_encrypted(&self) -> bool {
+            self.held_back.is_some()
+        }
+
+        pub fn has_unsent(&self) -> bool {
+            self.held_back.as_ref().is_some_and(|held| !lock(held).is_empty())
+        }
+
+        pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+            world().system_call();
+            let Some(held_back) = &self.held_back else {
+                if bytes.is_empty() {
+                    return Ok(0);
+                }
+                let n = self.socket.write(bytes)?;
+                self.socket.taken(&bytes[..n]);
+                return Ok(n);
+            };
+            let mut held_back = lock(held_back);
+            self.push(&mut held_back)?;
+            held_back.extend_from_slice(bytes);
+            self.socket.taken(bytes);
+            match self.push(&mut held_back) {
+                Err(_) if !bytes.is_empty() => Ok(bytes.len()),
+                Err(error) => Err(error),
+                Ok(()) => Ok(bytes.len()),
+            }
+        }
+
+        fn push(&self, held_back: &mut Vec<u8>) -> io::Result<()> {
+            while !held_back.is_empty() {
+                let n = self.socket.write(held_back)?;
+                held_back.drain(..n);
+            }
+            Ok(())
+        }
+
+        pub fn why_lost(&self, error: &io::Error, _: &mut Scratch) -> Error {
+            lost(error)
+        }
+
+        pub fn early_plaintext(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        pub fn finish_writing(&self) {
+            if let Some(held_back) = &self.held_back {
+                // As far as the socket takes it.
+                let _ = self.push(&mut lock(held_back));
+            }
+            self.socket.finish_writing();
+        }
+
+        pub fn has_unread(&self) -> bool {
+            self.socket.unread() > 0
+        }
+
+        pub fn unacknowledged(&self) -> u64 {
+            let held_back = self.held_back.as_ref().map_or(0, |held| lock(held).len());
+            (self.socket.unacknowledged() + held_back) as u64
+        }
+
+        pub fn fd(&self) -> RawFd {
+            self.socket.fd
+        }
+    }
+
+    impl Drop for Link {
+        fn drop(&mut self) {
+            self.socket.closed_by_client();
+        }
+    }
+
+    pub fn would_block(error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::WouldBlock
+    }
+
+    pub fn lost(error: &io::Error) -> Error {
+        Error::new(ErrorKind::Lost, format!("the connection was lost: {error}"))
+    }
+}
+
+/// Readiness as tokio's `AsyncFd` has it: remembered until it is said to be
+/// over, and told of anew when the socket changes.
+pub mod watch {
+    use std::io;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::Interest;
+    use tokio::time::Instant;
+
+    use super::link::Link;
+    use crate::error::{Error, ErrorKind, Result};
+    use crate::wire::{Registration, Way};
+
+    pub struct Watch {
+        link: Arc<Link>,
+        registration: Arc<Registration>,
+    }
+
+    pub struct Ready<'a> {
+        registration: &'a Registration,
+        way: Way,
+        seen: u64,
+    }
+
+    impl Ready<'_> {
+        /// What came since this was found stays.
+        pub fn clear_ready(&mut self) {
+            self.registration.clear(self.way, self.seen);
+        }
+    }
+
+    impl Watch {
+        pub fn link(link: Arc<Link>) -> Result<Watch> {
+            let registration = link.socket().register();
+            Ok(Watch { link, registration })
+        }
+
+        pub fn duplicate(link: &Arc<Link>, _: Interest) -> Result<Watch> {
+            Watch::link(link.clone())
+        }
+
+        pub fn watched(&self) -> &Arc<Link> {
+            &self.link
+        }
+
+        pub async fn readable(&self) -> io::Result<Ready<'_>> {
+            self.ready(Way::Read).await
+        }
+
+        pub async fn writable(&self) -> io::Result<Ready<'_>> {
+            self.ready(Way::Write).await
+        }
+
+        async fn ready(&self, way: Way) -> io::Result<Ready<'_>> {
+            let seen = self.registration.wait(way).await;
+            Ok(Ready { registration: &self.registration, way, seen })
+        }
+    }
+
+    pub fn unwatchable(error: &dyn std::error::Error) -> Error {
+        Error::new(ErrorKind::Resource, format!("cannot watch the socket: {error}"))
+    }
+
+    pub fn deadline(wait: Duration) -> Instant {
+        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        Instant::now() + wait.min(YEAR)
+    }
+}
