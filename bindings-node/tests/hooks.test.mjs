@@ -279,11 +279,11 @@ test('shouldReconnect has no say in the first attempt', async () => {
 });
 
 for (const options of [{}, { streaming: true }]) {
-  test(`hooks are called although no message is taken: ${JSON.stringify(options)}`, async () => {
+  test(`hooks are called although no message is taken: ${JSON.stringify(options)}`, async (t) => {
     const refused = { url: `${server.ws}/http?status=503` };
     const { calls, hook } = inTurn(undefined, refused, undefined, refused);
     const { calls: outages, hook: should } = inTurn(true, false);
-    const log = published('log');
+    const log = published(t, 'log');
     const ws = await connect(`${server.ws}/push?count=100000&size=1000`, {
       ...{ receiveBuffer: 1, reconnect, beforeConnect: hook, shouldReconnect: should, ...options },
     });
@@ -295,7 +295,6 @@ for (const options of [{}, { streaming: true }]) {
     assert.equal(calls.length, 3);
     ws.reconnect();
     const { error } = await within(ws.closed, 'end');
-    log.stop();
     assert.equal(error.code, 'LW_ESTATUS');
     assert.deepEqual(outages.map((outage) => outage.error.status), [503, 503]);
     const rest = async () => {

@@ -51,28 +51,27 @@ export function uncaught() {
   return within(arrived, 'uncaught exception');
 }
 
-/** What is published on `longwire:…`, from now on: `next(test)` is the next of it for which the test holds. */
-export function published(name) {
-  const [arrived, waiting] = [[], []];
+/**
+ * What is published on `longwire:…` while `test` lasts: `all` of it, and `next(matches)`, the
+ * first after the one before for which that holds.
+ */
+export function published(test, name) {
+  const [all, waiting] = [[], []];
+  let seen = 0;
   const look = () => {
-    for (let i = 0; i < waiting.length; i++) {
-      const at = arrived.findIndex(waiting[i].test);
-      if (at < 0) continue;
-      const [found] = arrived.splice(0, at + 1).slice(-1);
-      waiting.splice(i--, 1)[0].resolve(found);
-    }
+    for (; seen < all.length && waiting.length > 0; seen++)
+      if (waiting[0].matches(all[seen])) waiting.shift().resolve(all[seen]);
   };
   const listen = (told) => {
-    arrived.push(told);
+    all.push(told);
     look();
   };
   subscribe(`longwire:${name}`, listen);
-  return {
-    next(test = () => true, what = `'${name}' of the kind`) {
-      const found = new Promise((resolve) => waiting.push({ test, resolve }));
-      look();
-      return within(found, what);
-    },
-    stop: () => unsubscribe(`longwire:${name}`, listen),
+  test.after(() => unsubscribe(`longwire:${name}`, listen));
+  const next = (matches = () => true) => {
+    const found = new Promise((resolve) => waiting.push({ matches, resolve }));
+    look();
+    return within(found, `'longwire:${name}'`);
   };
+  return { all, next };
 }
