@@ -314,6 +314,7 @@ impl Seen {
                 let connection = self.open.ok_or("a chunk outside any connection")?;
                 self.ledger.chunk(&mut self.partial, connection, chunk)
             }
+            Event::BeforeConnect(_) | Event::ShouldReconnect(_) => Ok(()),
             Event::Pong(_) => self.open.map(drop).ok_or("a pong outside any connection".into()),
             Event::Down(down) => self.down(down),
             Event::Drain => {
