@@ -157,8 +157,7 @@ impl Writer {
         place: Place,
     ) -> Result<Todo> {
         let mut state = lock(&self.state);
-        let opening =
-            state.phase == Phase::Gated && matches!(place, Place::Inside { opening: true, .. });
+        let opening = state.is_opening(place);
         let queue = match state.phase {
             Phase::Open => false,
             Phase::Gated => !opening,
@@ -416,6 +415,16 @@ impl Writer {
 }
 
 impl State {
+    /// Whether this is within the `Open` of the connection that is there. It may be that of one
+    /// that was lost before its host looked.
+    fn is_opening(&self, place: Place) -> bool {
+        let delivered = match place {
+            Place::Inside { opening, .. } => opening,
+            Place::Outside => None,
+        };
+        self.phase == Phase::Gated && delivered == Some(self.epoch)
+    }
+
     fn waiting(&self) -> usize {
         self.outbox.held() + self.pending_bytes
     }

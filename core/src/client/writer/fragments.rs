@@ -34,7 +34,7 @@ impl Writer {
         }
         match state.phase {
             Phase::Open => {}
-            Phase::Gated if matches!(place, Place::Inside { opening: true, .. }) => {}
+            Phase::Gated if state.is_opening(place) => {}
             // Nothing was queued that would have to go out first.
             Phase::Gated if state.pending.is_empty() => {}
             Phase::Gated | Phase::Offline | Phase::Leaving => return Err(offline()),
