@@ -272,6 +272,11 @@ def processes(run: Run) -> Iterator[Sequence[object]]:
         )
 
 
+def named_alike(errors: dict[str, int]) -> dict[str, int]:
+    """Errors by the names that Python has for them."""
+    return {name.removeprefix("LW_"): times for name, times in errors.items()}
+
+
 def counted(counts: Counter[str]) -> str:
     return ", ".join(f"{what} {times}" for what, times in counts.most_common()) or "none"
 
@@ -284,8 +289,8 @@ def show(run: Run) -> None:
     for verdict in run.verdicts.values():
         lost += verdict.lost
     for report in reports:
-        downs.update(report["downs"])
-        failures.update(report["failures"])
+        downs.update(named_alike(report["downs"]))
+        failures.update(named_alike(report["failures"]))
     say("")
     say(f"  faults           {counted(Counter(run.faults))}")
     say(f"  connections lost {counted(downs)}")

@@ -322,7 +322,7 @@ impl Client {
         })
     }
 
-    fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         place(Arc::as_ptr(&self.shared))
     }
 

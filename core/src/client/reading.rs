@@ -319,9 +319,8 @@ impl Shared {
         let batch = Batch::begin(std::ptr::from_ref(self));
         match &mut stored {
             Stored::Open(epoch, opened) => {
-                batch.opening(true);
+                batch.opening(*epoch);
                 emit(Event::Open(opened));
-                batch.opening(false);
                 drop(batch);
                 self.follow_up(self.writer.ungate(*epoch));
                 return;

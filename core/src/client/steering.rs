@@ -68,7 +68,7 @@ impl Client {
     ///
     /// The answer numbers the connection; `None` if there is none that has just opened.
     pub fn hold(&self) -> Option<u64> {
-        self.shared().writer.hold()
+        self.shared().writer.hold(self.place())
     }
 
     /// Has the queue follow on the connection that was held. Without effect if that one is gone.

@@ -130,10 +130,11 @@ class Talker {
   #opened({ headers, reconnects }) {
     if (this.#open || this.#closed) this.#complain('open, but it was open or closed');
     this.#open = true;
-    this.#ws.send(`hello ${this.#heard}`);
+    const name = headers['x-connection'];
+    this.#ws.send(`hello ${name} ${this.#heard}`);
     if (reconnects !== this.#rows.length)
       this.#complain(`${this.#rows.length + 1} connections, ${reconnects} reconnects`);
-    this.#rows.push([Number(headers['x-connection']), -1, 0, 0, 0, 0]);
+    this.#rows.push([Number(name), -1, 0, 0, 0, 0]);
   }
 
   #down({ code }) {
