@@ -111,8 +111,10 @@ async fn live(client: &Client) -> Closed {
             Err(error) => Outage { loss: Loss::failure(error), lived: None },
         };
         shared.notes.lost(outage.loss.error.clone());
-        let Some((wait, down)) = retry(client, &outage, &mut course).await else {
-            return closed(outage.loss);
+        let (wait, down) = match retry(client, &outage, &mut course).await {
+            Next::Attempt(wait, down) => (wait, down),
+            Next::End => return closed(outage.loss),
+            Next::Stopped => return closed(Loss { stop: true, error: None, ..outage.loss }),
         };
         shared.log(Level::Warning, || format!("down: {}; again in {wait:.3?}", down.error));
         shared.set_state(State::Down);
@@ -165,11 +167,22 @@ async fn attempt(client: &Client, course: &Course) -> Option<Result<(Watch, Acce
     }
 }
 
-/// The wait before the next attempt, or `None` if this was the end.
-async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Option<(Duration, Down)> {
+/// What follows a loss.
+enum Next {
+    /// Another attempt, after a wait.
+    Attempt(Duration, Down),
+    /// Nothing: the loss was the end.
+    End,
+    /// Nothing: `close` or `release` was called while the user was asked.
+    Stopped,
+}
+
+async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Next {
     let shared = client.shared();
     let loss = &outage.loss;
-    let options = shared.config.reconnect.as_ref().filter(|_| !loss.stop)?;
+    let Some(options) = shared.config.reconnect.as_ref().filter(|_| !loss.stop) else {
+        return Next::End;
+    };
     if outage.lived.is_some_and(|lived| lived >= options.stable_after) {
         course.unstable = Instant::now();
     }
@@ -200,10 +213,10 @@ async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Option<
                     format!("should_reconnect did not answer within {limit:?}")
                 });
             }
-            Asked::Stopped => return None,
+            Asked::Stopped => return Next::Stopped,
         }
     }
-    retry.then_some((wait, down))
+    if retry { Next::Attempt(wait, down) } else { Next::End }
 }
 
 /// How a question to the user ended.
