@@ -25,7 +25,8 @@ export type LongwireErrorCode =
   | 'LW_EBUSY'
   | 'LW_EFORKED'
   | 'LW_EPANIC'
-  | 'LW_EUNSUPPORTED';
+  | 'LW_EUNSUPPORTED'
+  | 'LW_EHOOK';
 
 /** Each code with the number that C and Python use for it. */
 export const errorCodes: Readonly<Record<LongwireErrorCode, number>>;
@@ -45,7 +46,12 @@ export class LongwireError extends Error {
   readonly headers: ResponseHeaders | undefined;
   /** The beginning of the body, at most 4 KiB. */
   readonly body: string | undefined;
+  /** What the hook threw, for `LW_EHOOK`. */
+  readonly cause?: unknown;
 }
+
+/** For `beforeConnect` to throw when another attempt would not help: the client ends. */
+export class GiveUp extends Error {}
 
 /** A message: text as a string, binary as a `Buffer`. */
 export type Message = string | Buffer;
@@ -128,8 +134,57 @@ export interface ReconnectOptions {
   factor?: number;
   /** Give up after so many failed attempts in a row. */
   maxAttempts?: number;
+  /** Give up when there was no stable connection for so many milliseconds. */
+  maxTime?: number;
   /** A connection that lived so many milliseconds starts the back-off anew. */
   stableAfter?: number;
+  /**
+   * A server that says `Retry-After` is not called again earlier, but not later than so many
+   * milliseconds for its sake.
+   */
+  maxRetryAfter?: number;
+  /**
+   * After the close codes 1012 (restart) and 1013 (try again later) the wait is drawn between
+   * these milliseconds.
+   */
+  restartDelay?: readonly [least: number, most: number];
+  /**
+   * What is tried again against the rule, or not: HTTP statuses, close codes and codes of
+   * errors, as in `{ 403: true, 1008: true, LW_ECERT: false }`.
+   */
+  retry?: Partial<Record<number | LongwireErrorCode, boolean>>;
+}
+
+/** An attempt that is about to begin. */
+export interface Attempt {
+  /** Which one this is since the last open connection, counted from 1. */
+  attempt: number;
+  /** How many connections were open before. */
+  reconnects: number;
+  /** Why the attempt or connection before came to nothing. */
+  error: LongwireError | undefined;
+}
+
+/** What replaces the options for one attempt; what is absent stays as they say. */
+export interface Changes {
+  url?: string | URL;
+  /** All of them. */
+  headers?: HeadersInput;
+  /** All of them. */
+  subprotocols?: string | Iterable<string>;
+}
+
+/** A connection that was lost, or an attempt that failed. */
+export interface Outage {
+  error: LongwireError;
+  /** The close code of the peer, if there was a closing handshake. */
+  code: number | undefined;
+  /** Failed attempts in a row. */
+  attempt: number;
+  /** What would happen without an answer: whether another attempt follows. */
+  retry: boolean;
+  /** The wait until then, in milliseconds. */
+  retryIn: number;
 }
 
 /** What one connection can be told. Times are milliseconds, sizes are bytes. */
@@ -158,18 +213,63 @@ export interface ConnectionOptions {
   receiveBuffer?: number;
 }
 
-export interface ConnectOptions extends ConnectionOptions {
+interface PersistentOptions extends ConnectionOptions {
   /** Subprotocols to offer, most wanted first. */
   subprotocols?: string | Iterable<string>;
   /** How to come back after a loss; `false` for not at all. */
   reconnect?: ReconnectOptions | boolean;
+  /**
+   * Called before each attempt, which waits for it: for tokens that expire and servers that
+   * change. If it throws, the attempt has failed (`LW_EHOOK`, with what was thrown as the
+   * `cause`), and others follow as after any failure; `GiveUp`, and changes that cannot be used, end the client.
+   */
+  beforeConnect?: (attempt: Attempt) => MaybePromise<Changes | undefined | void>;
+  /**
+   * Called after each loss and each failed attempt, once `connect` has resolved: whether another
+   * attempt follows. Nothing stands for what `outage.retry` says, and so does an exception, which
+   * becomes an `uncaughtException`.
+   */
+  shouldReconnect?: (outage: Outage) => MaybePromise<boolean | undefined | void>;
+  /**
+   * The longest that either may take. After it an attempt has failed (`LW_ETIMEOUT`), a loss is
+   * dealt with as `outage.retry` says, and the late answer is not heard.
+   */
+  hookTimeout?: number;
   /** What `send` does while the client is not connected. */
   offline?: 'queue' | 'refuse';
+  /** Messages that waited so many milliseconds for a connection are dropped, and counted. */
+  offlineMaxAge?: number;
+  /**
+   * How long messages may wait for a program that takes none, before `consumerAction` is taken:
+   * `report` (the default) tells of it in `stats().stalled` and on `longwire:log`, `close` closes
+   * the connection with code 1001 and ends the client with `LW_ETIMEOUT`.
+   */
+  consumerTimeout?: number;
+  consumerAction?: 'report' | 'close';
+}
+
+type MaybePromise<T> = T | PromiseLike<T>;
+
+/** What is called on each new connection, the first one included, before `open`. */
+type OnOpen<M> = (ws: Client<M>) => unknown;
+
+export interface ConnectOptions extends PersistentOptions {
+  /**
+   * Called on each new connection, the first one included. What it sends precedes whatever was
+   * queued; if it is asynchronous, so does what it sends from its asynchronous context, and the
+   * queue waits until its promise is settled. `connect` resolves after it.
+   *
+   * What it throws has `connect` reject, and becomes an `uncaughtException` on later connections,
+   * unless that connection is gone meanwhile: then it is called again on the next one.
+   */
+  onOpen?: OnOpen<Message>;
   streaming?: false;
 }
 
 /** The same for messages in pieces. */
-export interface StreamingOptions extends Omit<ConnectOptions, 'streaming'> {
+export interface StreamingOptions extends PersistentOptions {
+  /** See `ConnectOptions`. */
+  onOpen?: OnOpen<MessageStream>;
   /** Each message is a `MessageStream`, whatever its size: `maxMessageSize` bounds only sends. */
   streaming: true;
 }
@@ -196,6 +296,8 @@ export interface Opened {
   subprotocol: string | null;
   extensions: string;
   headers: ResponseHeaders;
+  /** How many messages were dropped since the last connection because of `offlineMaxAge`. */
+  expired: number;
 }
 
 export interface Pong {
@@ -222,6 +324,69 @@ export interface Closed {
   clean: boolean;
   /** The cause, unless the user closed it or the peer did with a regular code. */
   error: LongwireError | undefined;
+  /** How many messages never left, and their bytes; `unsent` has them. */
+  unsentMessages: number;
+  unsentBytes: number;
+}
+
+/** Bytes of messages before and after they were compressed, or decompressed. */
+export interface Compressed {
+  before: number;
+  after: number;
+}
+
+/**
+ * A client at one moment. Counters are over its whole life, all connections together. Times are
+ * milliseconds, and `null` stands for what there is none of.
+ */
+export interface Stats {
+  state: ClientState;
+  /** The attempt under way or next, counted from 1; while open, how many it took. */
+  attempt: number;
+  /** The time until that attempt, while `down`. */
+  nextRetry: number | null;
+  /** Why the latest connection was lost, or the latest attempt failed. */
+  lastError: LongwireError | null;
+  connectedFor: number | null;
+  connectedSince: Date | null;
+  /** Connections that were opened. */
+  connections: number;
+  /** Messages taken by `send`, those that expired or never left included. */
+  messagesSent: number;
+  messagesReceived: number;
+  /** Bytes of frames. */
+  bytesSent: number;
+  bytesReceived: number;
+  /** Those of the heartbeat included. */
+  pingsSent: number;
+  pongsReceived: number;
+  /** The latest round trip of a ping. */
+  roundTrip: number | null;
+  /** The same smoothed as TCP does it (RFC 6298). */
+  smoothedRoundTrip: number | null;
+  /** Bytes that wait to be sent. */
+  bufferedAmount: number;
+  /** Bytes of messages that wait to be taken. */
+  inbox: number;
+  /** Messages dropped because of `offlineMaxAge`. */
+  expired: number;
+  /** What was sent compressed, and the bytes on the wire for each byte of it. */
+  deflated: Compressed;
+  deflateRatio: number | null;
+  /** The same of what came. */
+  inflated: Compressed;
+  inflateRatio: number | null;
+  /** For how long nobody has taken messages, once that is longer than `consumerTimeout`. */
+  stalled: number | null;
+}
+
+/** What subscribers of the channel `longwire:log` get, if they were there when `connect` was called. */
+export interface LogLine {
+  client: Client<Message> | Client<MessageStream>;
+  level: 'error' | 'warning' | 'info' | 'debug';
+  time: Date;
+  /** Never with credentials, and never with what messages say. */
+  text: string;
 }
 
 export interface ClientEvents<M = Message> {
@@ -260,6 +425,8 @@ export class Client<M = Message> extends EventEmitter<ClientEvents<M>> implement
   readonly reconnects: number;
   /** How it ended; never rejects. */
   readonly closed: Promise<Closed>;
+  /** The messages that never left, in order, once it is closed. */
+  readonly unsent: Message[];
 
   /**
    * Sends a string as text and anything else as binary. Throws a
@@ -280,6 +447,18 @@ export class Client<M = Message> extends EventEmitter<ClientEvents<M>> implement
   createSendStream(options?: SendStreamOptions): Writable;
   /** Resolves to the round trip in milliseconds; rejects when the connection is lost. */
   ping(data?: Sendable): Promise<number>;
+  /**
+   * Connects anew: at once instead of waiting for the next attempt, or in place of the connection
+   * that is open, which is given up (code 1001). Without effect on an attempt that is under way.
+   * Throws `LW_EUNSUPPORTED` with `reconnect: false`, and `LW_ECLOSED` once closed.
+   */
+  reconnect(): void;
+  /**
+   * A hint that another network may be in use. A client that waits for its next attempt makes it
+   * at once; an open connection is asked for a sign of life, and lost without one within 5 s.
+   */
+  networkChanged(): void;
+  stats(): Stats;
   /** Begins the closing handshake, after everything sent so far. */
   close(code?: number, reason?: string): Promise<Closed>;
   /** The process lives while the client does; this is the default. */
@@ -294,8 +473,11 @@ export class Client<M = Message> extends EventEmitter<ClientEvents<M>> implement
 
 /**
  * Opens a connection that is reopened when it is lost. Rejects with a
- * `LongwireError` if the first attempt fails, and with a `TypeError` or
- * `RangeError` for a wrong option.
+ * `LongwireError` if the first attempt fails, with what `onOpen` throws on the first
+ * connection, and with a `TypeError` or `RangeError` for a wrong option.
+ *
+ * `node:diagnostics_channel` has `longwire:log` (see `LogLine`), `longwire:open`,
+ * `longwire:down` and `longwire:closed`, each with the `client` and the details of the event.
  */
 export function connect(url: string | URL, options?: ConnectOptions): Promise<Client>;
 export function connect(

@@ -2,4 +2,4 @@
 // `instanceof` holds across both module systems.
 import longwire from './index.js';
 
-export const { connect, Client, WebSocket, CloseEvent, LongwireError, errorCodes } = longwire;
+export const { connect, Client, WebSocket, CloseEvent, GiveUp, LongwireError, errorCodes } = longwire;

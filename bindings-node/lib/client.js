@@ -3,6 +3,8 @@
 
 const { EventEmitter } = require('node:events');
 const { host, ends } = require('./native.js');
+const { throwLater } = require('./callbacks.js');
+const { isLogged, publish, publishLines } = require('./channels.js');
 const {
   LongwireError,
   errorCodes,
@@ -12,16 +14,26 @@ const {
   invalid,
 } = require('./errors.js');
 const { CLIENT, SEND, SEND_STREAM, check, nativeConfig } = require('./options.js');
+const { Hooks, hookError } = require('./hooks.js');
 const { Inbox } = require('./inbox.js');
 const { ChunkInbox } = require('./message-stream.js');
+const { Opening } = require('./opening.js');
+const { Pings } = require('./pings.js');
 const { SendStream } = require('./send-stream.js');
+const { statsFrom } = require('./stats.js');
 const { BufferView, asBytes } = require('./payload.js');
 
 /** In the order of the core's `State`. */
 const STATES = ['connecting', 'open', 'down', 'closing', 'closed'];
 const RECEIVE_BUFFER = 16 << 20;
-/** Milliseconds between two looks for room to send, while no event can tell. */
+/** Milliseconds between two looks at what events would tell, while none can come. */
 const LOOK = 20;
+const CLOSED = STATES.indexOf('closed');
+/** What a send that is not like most of them tells the addon, see `send.rs`. */
+const UNCOMPRESSED = 1;
+const AHEAD = 2;
+/** How a connection that was lost shows before there was an event. */
+const GONE = new Set(['LW_EOFFLINE', 'LW_ECLOSED']);
 
 /** Only `connect` makes clients. */
 const token = Symbol('connect');
@@ -39,6 +51,16 @@ class Client extends EventEmitter {
   #limit;
   #paused = false;
   #closing = false;
+  /** All that is left to fetch has a bound. */
+  #draining = false;
+  #hooks;
+  /** The user wants to be heard although no message is taken. */
+  #isAsked;
+  #consumerTimeout;
+  #onOpened;
+  /** The `onOpen` that holds the queue back. */
+  #opening = null;
+  #unsent = null;
   /** The latest round trip, once there is nobody left to ask. */
   #latency = null;
   /** What `close` reported, once it did. */
@@ -50,14 +72,12 @@ class Client extends EventEmitter {
   /** Settles the promise of `connect`; null once it is settled. */
   #settle;
   #opened = { subprotocol: null, extensions: '', headers: {}, reconnects: 0, attempt: 0 };
-  /** Payload as Latin-1 to the pings that wait for it. */
-  #pings = new Map();
+  #pings = new Pings();
   /** The message that is sent in pieces, or was. */
   #sending = null;
   /** A send was refused, and `drain` is owed. */
   #full = false;
   #look = null;
-  #pingNumber = 0;
 
   constructor(key, url, options, settle) {
     if (key !== token) throw invalid('a Client is made by connect(url, options)');
@@ -71,7 +91,13 @@ class Client extends EventEmitter {
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    const config = nativeConfig(this.#url, checked);
+    this.#onOpened = checked.onOpen;
+    this.#consumerTimeout = checked.consumerTimeout !== undefined;
+    this.#isAsked =
+      this.#consumerTimeout ||
+      checked.beforeConnect !== undefined ||
+      checked.shouldReconnect !== undefined;
+    const config = nativeConfig(this.#url, checked, isLogged());
     const streaming = checked.streaming === true;
     this.#inbox = streaming
       ? new ChunkInbox(
@@ -83,6 +109,7 @@ class Client extends EventEmitter {
     if (started.kind !== undefined) throw errorFrom(started);
     this.#native = started;
     this.#send = started.sender();
+    this.#hooks = new Hooks(started, checked);
     super.on('newListener', (name) => {
       if (name === 'message' && !this.#inbox.empty) queueMicrotask(() => this.#offer());
     });
@@ -110,7 +137,7 @@ class Client extends EventEmitter {
         this.#inbox.cut(incomplete(true));
         return;
       }
-      this.#inbox.push(buffer, flags);
+      this.#keep(buffer, flags);
       this.#offer();
     };
 
@@ -126,6 +153,12 @@ class Client extends EventEmitter {
           return this.#onDrain();
         case 'close':
           return this.#onClose(detail);
+        case 'beforeConnect':
+          return this.#hooks.beforeConnect(detail);
+        case 'shouldReconnect':
+          return this.#onOutage(detail);
+        case 'log':
+          return publishLines(this, detail);
       }
     };
   }
@@ -138,9 +171,7 @@ class Client extends EventEmitter {
     try {
       return this.emit(name, ...details);
     } catch (error) {
-      process.nextTick(() => {
-        throw error;
-      });
+      throwLater(error);
       return true;
     }
   }
@@ -153,12 +184,18 @@ class Client extends EventEmitter {
         return;
       }
     }
-    if (this.#admit()) this.#inbox.push(message);
+    if (this.#admit()) this.#keep(message);
+  }
+
+  #keep(...arrived) {
+    const first = this.#consumerTimeout && this.#inbox.bytes === 0;
+    this.#inbox.push(...arrived);
+    if (first && this.#inbox.bytes > 0) this.#native.noteConsumer(true);
   }
 
   /** Whether what arrived is kept. */
   #admit() {
-    if (this.#inbox.bytes >= this.#limit) {
+    if (this.#inbox.bytes >= this.#limit && !this.#draining) {
       // The addon is told to stop at the limit, and what it had fetched by then
       // is kept. After `close` the end has to be fetched, consumer or not.
       if (this.#closing) return false;
@@ -174,6 +211,7 @@ class Client extends EventEmitter {
   }
 
   #resume() {
+    if (this.#consumerTimeout) this.#native.noteConsumer(this.#inbox.bytes > 0);
     if (this.#paused && this.#inbox.bytes <= this.#limit / 2) this.#pause(false);
   }
 
@@ -181,7 +219,7 @@ class Client extends EventEmitter {
     if (this.#paused === paused) return;
     this.#paused = paused;
     this.#native.pause(paused);
-    this.#lookForRoom();
+    this.#lookAround();
   }
 
   /** Hands out what waited. */
@@ -198,7 +236,7 @@ class Client extends EventEmitter {
 
   #onFull() {
     this.#full = true;
-    this.#lookForRoom();
+    this.#lookAround();
   }
 
   #onDrain() {
@@ -210,19 +248,32 @@ class Client extends EventEmitter {
 
   /**
    * While the inbox is full no event comes, `drain` neither; but who empties the
-   * inbox may be waiting for just that.
+   * inbox may be waiting for just that. Nor does a question, or the end.
    */
-  #lookForRoom() {
-    if (!this.#paused || !this.#full) {
+  #lookAround() {
+    if (!this.#paused || !(this.#full || this.#isAsked)) {
       clearInterval(this.#look);
       this.#look = null;
       return;
     }
     this.#look ??= setInterval(() => {
-      this.#sending?.retry();
-      if (this.#native.bufferedAmount === 0) this.#onDrain();
-      this.#lookForRoom();
+      if (this.#full) {
+        this.#sending?.retry();
+        if (this.#native.bufferedAmount === 0) this.#onDrain();
+      }
+      if (this.#isAsked) this.#lookForQuestion();
+      this.#lookAround();
     }, LOOK).unref();
+  }
+
+  #lookForQuestion() {
+    const question = this.#native.question() ?? null;
+    if (question !== null && 'down' in question) this.#onOutage(question);
+    else if (question !== null) this.#hooks.beforeConnect(question);
+    else if (this.#native.state === CLOSED) {
+      this.#draining = true;
+      this.#pause(false);
+    }
   }
 
   /** The connection of the moment is gone. */
@@ -236,44 +287,81 @@ class Client extends EventEmitter {
   #onOpen(opened) {
     this.#opened = { ...opened, subprotocol: opened.subprotocol ?? null };
     this.#opened.headers = headersFrom(opened.headers);
-    const settle = this.#settle;
-    this.#settle = null;
-    settle?.resolve(this);
+    if (this.#onOpened === undefined) {
+      this.#connected();
+    } else {
+      const opening = new Opening(this.#native);
+      this.#opening = opening;
+      opening.run(this.#onOpened, this, (...thrown) => this.#onOpenDone(opening, thrown));
+    }
+    if (this.#end) return;
+    publish('open', this, this.#opened);
     this.#tell('open', { ...this.#opened });
   }
 
+  #onOpenDone(opening, thrown) {
+    // What a handler says of a connection that is gone, the loss has said.
+    if (this.#opening !== opening) return;
+    this.#opening = null;
+    if (thrown.length === 0) return this.#connected();
+    const [error] = thrown;
+    if (this.#settle) this.#abandon(hookError('onOpen', error), error);
+    else if (!(error instanceof LongwireError && GONE.has(error.code))) throwLater(error);
+  }
+
+  #connected() {
+    this.#settle?.resolve(this);
+    this.#settle = null;
+  }
+
+  /** The first connection comes to nothing. */
+  #abandon(error, rejection = error) {
+    this.#settle.reject(rejection);
+    this.#settle = null;
+    this.#native.release();
+    const unsent = { unsentMessages: 0, unsentBytes: 0 };
+    this.#over({ code: 1006, reason: '', clean: false, error, ...unsent });
+  }
+
+  #onOutage(outage) {
+    // `connect` is about to fail, whatever the user would say.
+    if (this.#settle) this.#native.decide(outage.ask, false);
+    else this.#hooks.shouldReconnect(outage);
+  }
+
   #onDown({ error: failure, code, attempt, retryIn }) {
-    const error = errorFrom(failure);
-    if (this.#settle) {
-      this.#native.release();
-      this.#onClose({ code: 1006, reason: '', clean: false, error: failure });
-      return;
-    }
-    this.#failPings(error);
+    const error = this.#hooks.errorFrom(failure);
+    this.#opening = null;
+    if (this.#settle) return this.#abandon(error);
+    this.#pings.fail(error);
     this.#interrupt(error);
-    this.#tell('down', { error, code, attempt, retryIn });
+    const down = { error, code, attempt, retryIn };
+    publish('down', this, down);
+    this.#tell('down', down);
   }
 
   #onPong({ payload, roundTrip }) {
-    const pings = this.#pings.get(payload);
-    this.#pings.delete(payload);
-    for (const ping of pings ?? []) ping.resolve(roundTrip);
+    this.#pings.answered(payload, roundTrip);
     this.#tell('pong', { payload: Buffer.from(payload, 'latin1'), roundTrip });
   }
 
-  #onClose({ code, reason, clean, error: failure }) {
-    const error = failure ? errorFrom(failure) : undefined;
-    const end = { code, reason, clean, error };
+  #onClose({ error: failure, ...end }) {
+    this.#over({ ...end, error: failure && this.#hooks.errorFrom(failure) });
+  }
+
+  #over(end) {
+    const { error } = end;
     this.#end = end;
+    this.#opening = null;
     this.#latency = this.#native.roundTrip ?? null;
     this.#failure = error ?? null;
-    const settle = this.#settle;
+    this.#settle?.reject(error ?? this.#goneError());
     this.#settle = null;
-    settle?.reject(error ?? this.#goneError());
-    this.#failPings(error ?? this.#goneError());
+    this.#pings.fail(error ?? this.#goneError());
     this.#interrupt(error ?? this.#goneError());
     this.#offer();
     this.#resolveClosed(end);
+    publish('closed', this, end);
     this.#tell('close', end);
   }
 
@@ -287,11 +375,6 @@ class Client extends EventEmitter {
     this.#failure = null;
     if (failure) reject(failure);
     else resolve({ value: undefined, done: true });
-  }
-
-  #failPings(error) {
-    for (const pings of this.#pings.values()) for (const ping of pings) ping.reject(error);
-    this.#pings.clear();
   }
 
   #next() {
@@ -320,8 +403,14 @@ class Client extends EventEmitter {
     if (payload === undefined)
       throw invalid(`send: expected a string, ArrayBuffer or view, got ${typeof data}`);
     const compress = options === undefined || (check(SEND, options, 'send.').compress ?? true);
-    const failure = compress ? this.#send(payload) : this.#send(payload, true);
+    const flags = (compress ? 0 : UNCOMPRESSED) | (this.#isAhead() ? AHEAD : 0);
+    const failure = flags === 0 ? this.#send(payload) : this.#send(payload, flags);
     if (failure !== undefined) throw this.#refused(failure);
+  }
+
+  /** Whether it is `onOpen` that sends. */
+  #isAhead() {
+    return this.#opening !== null && this.#opening.isCurrent;
   }
 
   #refused(failure) {
@@ -331,7 +420,7 @@ class Client extends EventEmitter {
 
   createSendStream(options = {}) {
     const { text, compress } = check(SEND_STREAM, options, 'createSendStream.');
-    const begun = this.#native.beginMessage(text ?? false, compress ?? true);
+    const begun = this.#native.beginMessage(text ?? false, compress ?? true, this.#isAhead());
     if (begun.kind !== undefined) throw errorFrom(begun);
     this.#sending = new SendStream(
       begun,
@@ -342,25 +431,29 @@ class Client extends EventEmitter {
   }
 
   ping(data) {
-    const payload =
-      data === undefined
-        ? Buffer.from(`longwire ${++this.#pingNumber}`)
-        : typeof data === 'string'
-          ? Buffer.from(data)
-          : asBytes(data);
-    if (payload === undefined)
-      throw invalid(`ping: expected a string, ArrayBuffer or view, got ${typeof data}`);
+    const payload = this.#pings.payload(data);
     const failure = this.#native.ping(payload);
     if (failure) throw this.#refused(failure);
-    const answer = new Promise((resolve, reject) => {
-      const key = Buffer.from(payload).toString('latin1');
-      const pings = this.#pings.get(key);
-      if (pings) pings.push({ resolve, reject });
-      else this.#pings.set(key, [{ resolve, reject }]);
+    return this.#pings.answer(payload);
+  }
+
+  reconnect() {
+    const failure = this.#native.reconnect();
+    if (failure) throw errorFrom(failure);
+  }
+
+  networkChanged() {
+    // Whoever watches the network need not know which clients have ended.
+    this.#native.networkChanged();
+  }
+
+  stats() {
+    const native = this.#native.stats();
+    return statsFrom(native, {
+      state: this.state,
+      lastError: native.lastError ? this.#hooks.errorFrom(native.lastError) : null,
+      inbox: this.#inbox.bytes,
     });
-    // A ping that nobody awaits must not end the process when the link is lost.
-    answer.catch(() => {});
-    return answer;
   }
 
   close(code = 1000, reason = '') {
@@ -377,6 +470,11 @@ class Client extends EventEmitter {
 
   get closed() {
     return this.#closed;
+  }
+
+  get unsent() {
+    if (this.#end) this.#unsent ??= this.#native.takeUnsent();
+    return this.#unsent ?? [];
   }
 
   get url() {

@@ -2,7 +2,7 @@
 // Checks the user's options and turns them into what the addon takes. An option
 // that is not given keeps the core's default.
 
-const { invalid } = require('./errors.js');
+const { errorCodes, invalid } = require('./errors.js');
 
 /** A longer string cannot be made (V8's `String::kMaxLength`). */
 const MAX_MESSAGE = 0x1fffffe8;
@@ -20,6 +20,11 @@ const duration = (name, value) => {
   if (typeof value !== 'number') throw expected(name, 'a number of milliseconds', value);
   if (!(value >= 0 && value <= MAX_DURATION))
     throw expected(name, `milliseconds from 0 to ${MAX_DURATION}`, value, RangeError);
+  return value;
+};
+
+const limit = (name, value) => {
+  if (duration(name, value) < 1) throw expected(name, 'at least 1 millisecond', value, RangeError);
   return value;
 };
 
@@ -43,6 +48,11 @@ const boolean = (name, value) => {
   return value;
 };
 
+const callback = (name, value) => {
+  if (typeof value !== 'function') throw expected(name, 'a function', value);
+  return value;
+};
+
 const pem = (name, value) =>
   value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : string(name, value);
 
@@ -55,8 +65,8 @@ const factor = (name, value) => {
   return value;
 };
 
-const offline = (name, value) => {
-  if (value !== 'queue' && value !== 'refuse') throw expected(name, "'queue' or 'refuse'", value);
+const either = (one, other) => (name, value) => {
+  if (value !== one && value !== other) throw expected(name, `'${one}' or '${other}'`, value);
   return value;
 };
 
@@ -86,6 +96,32 @@ function headers(name, value) {
   return list;
 }
 
+function range(name, value) {
+  if (!Array.isArray(value) || value.length !== 2) throw expected(name, 'a pair [least, most]', value);
+  return value.map((item, i) => duration(`${name}[${i}]`, item));
+}
+
+/** The number by which the core knows what is tried again or not. */
+function causeFrom(name, key) {
+  if (Object.hasOwn(errorCodes, key)) return errorCodes[key];
+  const number = Number(key);
+  const isKnown = (number >= 100 && number <= 599) || (number >= 1000 && number <= 4999);
+  if (Number.isInteger(number) && isKnown) return number;
+  throw invalid(
+    `option ${name}: expected HTTP statuses (100 to 599), close codes (1000 to 4999) and codes of ` +
+      `errors such as LW_ECERT, got ${show(key)}`,
+    RangeError,
+  );
+}
+
+function retries(name, value) {
+  if (value === null || typeof value !== 'object') throw expected(name, 'an object', value);
+  return Object.entries(value).map(([key, retry]) => ({
+    cause: causeFrom(name, key),
+    retry: boolean(`${name}.${key}`, retry),
+  }));
+}
+
 const TLS = {
   ca: pem,
   caFile: path,
@@ -112,7 +148,11 @@ const RECONNECT = {
   maxDelay: duration,
   factor,
   maxAttempts: count,
+  maxTime: duration,
   stableAfter: duration,
+  maxRetryAfter: duration,
+  restartDelay: range,
+  retry: retries,
 };
 
 const group = (table) => (name, value) => check(table, value, `${name}.`);
@@ -144,8 +184,22 @@ const CLIENT = {
   ...CONNECTION,
   subprotocols: strings,
   reconnect: groupOrFalse(RECONNECT),
-  offline,
+  beforeConnect: callback,
+  shouldReconnect: callback,
+  hookTimeout: duration,
+  onOpen: callback,
+  offline: either('queue', 'refuse'),
+  offlineMaxAge: duration,
+  consumerTimeout: limit,
+  consumerAction: either('report', 'close'),
   streaming: boolean,
+};
+
+/** What `beforeConnect` may return. */
+const CHANGES = {
+  url: (name, value) => (value instanceof URL ? value.href : string(name, value)),
+  headers,
+  subprotocols: strings,
 };
 
 /** Options of one message. */
@@ -167,8 +221,10 @@ function check(table, options, prefix = '') {
   return checked;
 }
 
+const changesFrom = (answer) => check(CHANGES, answer ?? {}, 'beforeConnect.');
+
 /** What `NativeHost.start` takes, of checked options. */
-function nativeConfig(url, options) {
+function nativeConfig(url, options, log = false) {
   const tls = options.tls ?? {};
   const heartbeat = options.heartbeat ?? true;
   const reconnect = options.reconnect ?? true;
@@ -205,8 +261,20 @@ function nativeConfig(url, options) {
     maxDelay: reconnect.maxDelay,
     factor: reconnect.factor,
     maxAttempts: reconnect.maxAttempts,
+    maxTime: reconnect.maxTime,
     stableAfter: reconnect.stableAfter,
+    maxRetryAfter: reconnect.maxRetryAfter,
+    restartMinDelay: reconnect.restartDelay?.[0],
+    restartMaxDelay: reconnect.restartDelay?.[1],
+    exceptions: reconnect.retry ?? [],
+    beforeConnect: options.beforeConnect !== undefined,
+    shouldReconnect: options.shouldReconnect !== undefined,
+    hookTimeout: options.hookTimeout,
     refuseOffline: options.offline === 'refuse',
+    offlineMaxAge: options.offlineMaxAge,
+    consumerTimeout: options.consumerTimeout,
+    closeStalled: options.consumerAction === 'close',
+    log,
     streaming: options.streaming,
     maxMessageSize: options.maxMessageSize,
     maxFragments: options.maxFragments,
@@ -215,4 +283,4 @@ function nativeConfig(url, options) {
   };
 }
 
-module.exports = { CLIENT, CONNECTION, SEND, SEND_STREAM, check, nativeConfig };
+module.exports = { CLIENT, CONNECTION, SEND, SEND_STREAM, changesFrom, check, nativeConfig };

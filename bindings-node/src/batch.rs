@@ -16,7 +16,7 @@ use longwire::{Chunk, Event, Message, MessageKind};
 use napi::bindgen_prelude::ToNapiValue;
 use napi::sys;
 
-use crate::convert::{ClosedEvent, DownEvent, OpenEvent, PongEvent};
+use crate::convert::{AttemptEvent, ClosedEvent, DownEvent, OpenEvent, OutageEvent, PongEvent};
 use crate::js;
 use crate::link::Link;
 
@@ -74,6 +74,12 @@ impl Batch {
             Event::Drain => self.event(link.env(), "drain", ()),
             Event::Closed(closed) => {
                 self.event(link.env(), "close", ClosedEvent::from_core(closed));
+            }
+            Event::BeforeConnect(attempt) => {
+                self.event(link.env(), "beforeConnect", AttemptEvent::from_core(attempt));
+            }
+            Event::ShouldReconnect(outage) => {
+                self.event(link.env(), "shouldReconnect", OutageEvent::from_core(outage));
             }
             _ => {}
         }

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use longwire::Client;
 use napi::bindgen_prelude::{Either, Function, Object, Unknown};
@@ -22,9 +23,12 @@ use napi::{Env, Error, JsValue, Result, Status, sys};
 use napi_derive::napi;
 
 use crate::batch::{Batch, ENDS};
-use crate::convert::{Failure, NativeConfig};
+use crate::client::NativeClient;
+use crate::config::NativeConfig;
+use crate::convert::Failure;
 use crate::js;
-use crate::link::{Link, NativeClient};
+use crate::lines::{Lines, Waker};
+use crate::link::Link;
 use crate::uv::{self, Uv};
 
 /// How the loop learns that a client has something to fetch.
@@ -57,6 +61,8 @@ pub(crate) struct Host {
     table_reference: Cell<sys::napi_ref>,
     /// Clients that keep the process alive, with [`Waking::Function`].
     keeping: Cell<u32>,
+    /// Comes for lines of the log; made with the first client that has one.
+    waker: RefCell<Option<Arc<Waker>>>,
     pub(crate) batch: Cell<Option<Batch>>,
     pub(crate) text: RefCell<Vec<u8>>,
     /// Handles of libuv whose close callback is still to come.
@@ -69,8 +75,9 @@ impl Host {
     fn new(env: sys::napi_env, use_uv: bool, defer: sys::napi_value) -> Option<Rc<Host>> {
         let host = Rc::new_cyclic(|this: &std::rc::Weak<Host>| Host {
             env,
-            waking: uv_waking(env, use_uv)
-                .unwrap_or_else(|| Waking::Function(threadsafe_function(env, this.as_ptr()))),
+            waking: uv_waking(env, use_uv).unwrap_or_else(|| {
+                Waking::Function(threadsafe_function(env, this.as_ptr(), on_wake))
+            }),
             links: RefCell::default(),
             next: Cell::new(1),
             owing: RefCell::default(),
@@ -80,6 +87,7 @@ impl Host {
             table: Cell::new(ptr::null_mut()),
             table_reference: Cell::new(ptr::null_mut()),
             keeping: Cell::new(0),
+            waker: RefCell::new(None),
             batch: Cell::new(Some(Batch::default())),
             text: RefCell::new(Vec::new()),
             closing: Cell::new(0),
@@ -228,6 +236,16 @@ impl Host {
         }
     }
 
+    fn waker(&self) -> Arc<Waker> {
+        let mut waker = self.waker.borrow_mut();
+        let make = || Waker::new(threadsafe_function(self.env, self, on_lines));
+        Arc::clone(waker.get_or_insert_with(make))
+    }
+
+    fn link(&self, id: *mut c_void) -> Option<Rc<Link>> {
+        self.links.borrow().get(&(id.addr() as u32)).cloned()
+    }
+
     /// Closes a handle; the environment waits for its callback.
     pub(crate) fn close_handle(&self, uv: &Uv, handle: uv::Handle, callback: uv::CloseCallback) {
         self.closing.set(self.closing.get() + 1);
@@ -265,6 +283,9 @@ impl Host {
         }
         self.flush();
         self.release_all();
+        if let Some(waker) = self.waker.take() {
+            waker.end();
+        }
         self.table.set(ptr::null_mut());
         for reference in
             [self.table_reference.replace(ptr::null_mut()), self.defer.replace(ptr::null_mut())]
@@ -301,7 +322,11 @@ fn uv_waking(env: sys::napi_env, use_uv: bool) -> Option<Waking> {
     (status == js::OK).then_some(Waking::Uv(uv, at.cast()))
 }
 
-fn threadsafe_function(env: sys::napi_env, host: *const Host) -> sys::napi_threadsafe_function {
+fn threadsafe_function(
+    env: sys::napi_env,
+    host: *const Host,
+    callback: unsafe extern "C" fn(sys::napi_env, sys::napi_value, *mut c_void, *mut c_void),
+) -> sys::napi_threadsafe_function {
     let mut function = ptr::null_mut();
     // SAFETY: on the environment's thread. `host` outlives the function: the
     // cleanup hook owns a count of it and releases the function.
@@ -317,7 +342,7 @@ fn threadsafe_function(env: sys::napi_env, host: *const Host) -> sys::napi_threa
             ptr::null_mut(),
             None,
             host.cast_mut().cast(),
-            Some(on_wake),
+            Some(callback),
             &raw mut function,
         );
         sys::napi_unref_threadsafe_function(env, function);
@@ -354,9 +379,24 @@ unsafe extern "C" fn on_wake(
     }
     // SAFETY: see `threadsafe_function`.
     let host = unsafe { &*host.cast_const().cast::<Host>() };
-    let link = host.links.borrow().get(&(id.addr() as u32)).cloned();
-    if let Some(link) = link {
+    if let Some(link) = host.link(id) {
         link.drive();
+    }
+}
+
+unsafe extern "C" fn on_lines(
+    env: sys::napi_env,
+    _function: sys::napi_value,
+    host: *mut c_void,
+    id: *mut c_void,
+) {
+    if env.is_null() {
+        return;
+    }
+    // SAFETY: see `threadsafe_function`.
+    let host = unsafe { &*host.cast_const().cast::<Host>() };
+    if let Some(link) = host.link(id) {
+        link.deliver_lines();
     }
 }
 
@@ -433,14 +473,20 @@ impl NativeHost {
         event: Unknown<'_>,
     ) -> Either<NativeClient, Failure> {
         let streaming = config.streaming.unwrap_or_default();
-        let client = match Client::start_hosted(config.into_core()) {
+        let id = self.host.next.get();
+        self.host.next.set(id.wrapping_add(1));
+        let lines = config.log.then(Arc::<Lines>::default);
+        let log = lines.as_ref().map(|lines| lines.log(self.host.waker(), id));
+        let client = config.into_core().and_then(|mut config| {
+            config.log = log;
+            Client::start_hosted(config)
+        });
+        let client = match client {
             Ok(client) => client,
             Err(error) => return Either::B(Failure::new(&error)),
         };
-        let id = self.host.next.get();
-        self.host.next.set(id.wrapping_add(1));
         let functions = [owner.raw(), texts.raw(), binary.raw(), event.raw()];
-        match Link::start(&self.host, id, client, streaming, functions) {
+        match Link::start(&self.host, id, client, streaming, lines, functions) {
             Ok(link) => {
                 self.host.links.borrow_mut().insert(id, Rc::clone(&link));
                 Either::A(NativeClient::new(link))

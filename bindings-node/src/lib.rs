@@ -10,20 +10,28 @@
 //! - [`uv`], [`watcher`]: how a loop learns that a client has something to
 //!   fetch, through libuv or without it
 //! - [`link`]: one client on its loop
+//! - [`client`]: the same as JavaScript holds it
 //! - [`send`](mod@send): from JavaScript to the socket
 //! - [`message`]: messages that are sent piece by piece
 //! - [`batch`]: messages and events on their way to JavaScript
-//! - [`convert`]: options, events and errors as JavaScript objects
+//! - [`lines`]: what a client says about itself, on the same way
+//! - [`config`]: options, as they come from JavaScript
+//! - [`convert`]: events and errors as JavaScript objects
+//! - [`stats`]: figures, and what was never sent
 //! - [`js`]: the few calls of Node-API that generated code does not cover
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod batch;
+mod client;
+mod config;
 mod convert;
 mod host;
 mod js;
+mod lines;
 mod link;
 mod message;
 mod send;
+mod stats;
 mod uv;
 mod watcher;
 

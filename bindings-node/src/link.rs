@@ -10,16 +10,17 @@ use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use longwire::{Client, Drive, Error, ErrorKind, Event, MessageKind, SendOptions, Sent, State};
-use napi::bindgen_prelude::Unknown;
+use longwire::{Client, Drive, Error, ErrorKind, Event, MessageKind, SendOptions, Sent, Stats};
+use napi::bindgen_prelude::ToNapiValue;
 use napi::sys;
-use napi_derive::napi;
 
 use crate::convert::Failure;
 use crate::host::{Host, Waking, uv_failure};
 use crate::js;
-use crate::send::sender;
+use crate::lines::Lines;
+use crate::stats::Remains;
 use crate::uv::{self, Uv};
 use crate::watcher::{Wake, Watcher};
 
@@ -53,6 +54,10 @@ pub(crate) struct Link {
     /// Gone once the client has ended, with its descriptors: the engine may take
     /// long to collect what JavaScript held of it.
     client: RefCell<Option<Client>>,
+    /// What is left of it then.
+    remains: RefCell<Option<Remains>>,
+    /// What it says about itself, if somebody wants to know.
+    lines: Option<Arc<Lines>>,
     fd: RawFd,
     host: Rc<Host>,
     budget: usize,
@@ -75,12 +80,15 @@ impl Link {
         id: u32,
         client: Client,
         streaming: bool,
+        lines: Option<Arc<Lines>>,
         values: [sys::napi_value; 4],
     ) -> Result<Rc<Link>, Failure> {
         let fd = client.poll_fd().map_err(|error| Failure::new(&error))?;
         let link = Rc::new(Link {
             id,
             client: RefCell::new(Some(client)),
+            remains: RefCell::new(None),
+            lines,
             fd,
             host: Rc::clone(host),
             budget: if streaming { CHUNK_BUDGET } else { BUDGET },
@@ -142,6 +150,7 @@ impl Link {
         if self.held.get().is_none() {
             return;
         }
+        self.deliver_lines();
         js::scoped(self.env(), || {
             let mut batch = self.host.batch.take().unwrap_or_default();
             let outcome = self.with_client(|client| {
@@ -165,6 +174,27 @@ impl Link {
         });
     }
 
+    /// Hands over what the client said about itself.
+    pub(crate) fn deliver_lines(&self) {
+        let lines = self.lines.as_ref().map(|lines| lines.take()).unwrap_or_default();
+        if lines.is_empty() {
+            return;
+        }
+        let env = self.env();
+        js::scoped(env, || {
+            // SAFETY: on the environment's thread, in the scope just opened.
+            let lines = unsafe { ToNapiValue::to_napi_value(env, lines) };
+            if let (Some(name), Ok(lines)) = (js::string(env, b"log"), lines) {
+                self.call_event(&[name, lines]);
+            }
+        });
+    }
+
+    /// Looks at the client, unless it has ended.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&Client) -> R) -> Option<R> {
+        self.client.borrow().as_ref().map(look)
+    }
+
     /// Runs `work` with the client; an error once it has ended.
     pub(crate) fn with_client<R>(
         &self,
@@ -183,8 +213,20 @@ impl Link {
             && self.poll.get().is_none()
             && let Ok(mut client) = self.client.try_borrow_mut()
         {
-            *client = None;
+            *self.remains.borrow_mut() = client.take().as_ref().map(Remains::of);
         }
+    }
+
+    pub(crate) fn stats(&self) -> Option<Stats> {
+        let remains = || self.remains.borrow().as_ref().map(|remains| remains.stats.clone());
+        self.peek(Client::stats).or_else(remains)
+    }
+
+    pub(crate) fn take_unsent(&self) -> Vec<(MessageKind, Vec<u8>)> {
+        let remains = || {
+            self.remains.borrow_mut().as_mut().map(|remains| std::mem::take(&mut remains.unsent))
+        };
+        self.peek(Client::take_unsent).or_else(remains).unwrap_or_default()
     }
 
     /// Without libuv, microtasks run only after the whole wake. `open` gets a
@@ -237,11 +279,9 @@ impl Link {
         self: &Rc<Self>,
         kind: MessageKind,
         payload: &[u8],
-        compress: bool,
+        mut options: SendOptions,
     ) -> longwire::Result<()> {
-        let mut options = SendOptions::default();
         options.in_turn = true;
-        options.compress = compress;
         let sent = self.with_client(|client| client.send_with(kind, payload, options))?;
         let held_back = sent == Sent::Deferred;
         if !self.owes.replace(true) {
@@ -261,13 +301,13 @@ impl Link {
         Ok(())
     }
 
-    fn buffered(&self) -> usize {
-        self.client.borrow().as_ref().map_or(0, Client::buffered_amount)
+    pub(crate) fn buffered(&self) -> usize {
+        self.peek(Client::buffered_amount).unwrap_or(0)
     }
 
     /// What the WHATWG interface calls `bufferedAmount`: the bytes of messages
     /// not yet transmitted, those of the current turn always among them.
-    fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         let backlog = self.buffered();
         let sent = self.sent.get();
         if sent.turn == self.host.turn() {
@@ -294,9 +334,7 @@ impl Link {
             return self.unwatch();
         };
         self.host.forget(self.id);
-        if let Some(client) = &*self.client.borrow() {
-            client.release();
-        }
+        self.peek(Client::release);
         self.unwatch();
         self.let_go();
         let env = self.env();
@@ -333,7 +371,7 @@ impl Link {
         }
     }
 
-    fn pause(&self, paused: bool) {
+    pub(crate) fn pause(&self, paused: bool) {
         if self.held.get().is_none() || self.paused.replace(paused) == paused {
             return;
         }
@@ -347,7 +385,7 @@ impl Link {
         }
     }
 
-    fn keep_alive(&self, keep: bool) {
+    pub(crate) fn keep_alive(&self, keep: bool) {
         if self.held.get().is_none() {
             return;
         }
@@ -390,22 +428,6 @@ unsafe extern "C" fn on_poll_closed(raw: *mut c_void) {
     link.host.handle_closed();
 }
 
-/// A client as `lib/` holds it.
-#[napi]
-pub struct NativeClient {
-    link: Rc<Link>,
-}
-
-impl NativeClient {
-    pub(crate) fn new(link: Rc<Link>) -> Self {
-        NativeClient { link }
-    }
-
-    pub(crate) fn link(&self) -> &Rc<Link> {
-        &self.link
-    }
-}
-
 /// Runs `work`. No panic passes on to the engine; the core ends a client in
 /// which one happened.
 pub(crate) fn guarded<R>(work: impl FnOnce() -> longwire::Result<R>) -> longwire::Result<R> {
@@ -416,67 +438,4 @@ pub(crate) fn guarded<R>(work: impl FnOnce() -> longwire::Result<R>) -> longwire
 
 pub(crate) fn failed<T>(result: longwire::Result<T>) -> Option<Failure> {
     result.err().map(|error| Failure::new(&error))
-}
-
-#[napi]
-impl NativeClient {
-    /// The function that sends, see [`sender`].
-    #[napi]
-    pub fn sender(&self) -> napi::Result<Unknown<'_>> {
-        let function = sender(&self.link)?;
-        // SAFETY: a value of this environment that was just made.
-        Ok(unsafe { Unknown::from_raw_unchecked(self.link.env(), function) })
-    }
-
-    #[napi]
-    pub fn ping(&self, payload: &[u8]) -> Option<Failure> {
-        failed(self.link.with_client(|client| client.ping(payload)))
-    }
-
-    #[napi]
-    pub fn close(&self, code: u16, reason: Option<String>) -> Option<Failure> {
-        let reason = reason.unwrap_or_default();
-        failed(self.link.with_client(|client| client.close(code, &reason)))
-    }
-
-    /// Stops or resumes the delivery of events.
-    #[napi]
-    pub fn pause(&self, paused: bool) {
-        self.link.pause(paused);
-    }
-
-    /// Whether this client keeps the loop alive.
-    #[napi]
-    pub fn keep_alive(&self, keep: bool) {
-        self.link.keep_alive(keep);
-    }
-
-    /// Ends it without an event.
-    #[napi]
-    pub fn release(&self) {
-        self.link.release();
-    }
-
-    /// The number of the core's `State`.
-    #[napi(getter)]
-    pub fn state(&self) -> u8 {
-        self.link.client.borrow().as_ref().map_or(State::Closed, Client::state) as u8
-    }
-
-    #[napi(getter)]
-    pub fn buffered_amount(&self) -> f64 {
-        self.link.buffered() as f64
-    }
-
-    /// The same as the WHATWG interface counts it.
-    #[napi(getter)]
-    pub fn queued(&self) -> f64 {
-        self.link.queued() as f64
-    }
-
-    /// Milliseconds.
-    #[napi(getter)]
-    pub fn round_trip(&self) -> Option<f64> {
-        self.link.client.borrow().as_ref()?.round_trip().map(|time| time.as_secs_f64() * 1000.0)
-    }
 }

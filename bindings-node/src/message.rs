@@ -6,8 +6,9 @@ use longwire::{Error, ErrorKind, MessageKind, MessageWriter, SendOptions};
 use napi::Either;
 use napi_derive::napi;
 
+use crate::client::NativeClient;
 use crate::convert::Failure;
-use crate::link::{NativeClient, failed, guarded};
+use crate::link::{failed, guarded};
 
 /// What `lib/send-stream.js` writes to.
 #[napi]
@@ -18,12 +19,18 @@ pub struct NativeMessage {
 
 #[napi]
 impl NativeClient {
-    /// Begins a message on the connection of the moment.
+    /// Begins a message on the connection of the moment. `ahead`: see [`SendOptions`].
     #[napi]
-    pub fn begin_message(&self, text: bool, compress: bool) -> Either<NativeMessage, Failure> {
+    pub fn begin_message(
+        &self,
+        text: bool,
+        compress: bool,
+        ahead: bool,
+    ) -> Either<NativeMessage, Failure> {
         let kind = if text { MessageKind::Text } else { MessageKind::Binary };
         let mut options = SendOptions::default();
         options.compress = compress;
+        options.ahead = ahead;
         match self.link().with_client(|client| client.begin_message(kind, options)) {
             Ok(writer) => Either::A(NativeMessage { writer: RefCell::new(Some(writer)) }),
             Err(error) => Either::B(Failure::new(&error)),

@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 use std::ptr;
 use std::rc::Rc;
 
-use longwire::{Error, ErrorKind, MessageKind};
+use longwire::{Error, ErrorKind, MessageKind, SendOptions};
 use napi::bindgen_prelude::ToNapiValue;
 use napi::{check_status, sys};
 
@@ -19,8 +19,12 @@ use crate::link::Link;
 /// The text buffer; what is longer is measured first.
 const TEXT: usize = 16 * 1024;
 
+/// What a send that is not like most of them says as its second argument.
+const UNCOMPRESSED: u32 = 1;
+const AHEAD: u32 = 2;
+
 /// The function that sends for `link`:
-/// `(string | Uint8Array, uncompressed?: true) => undefined | Failure`.
+/// `(string | Uint8Array, flags?: number) => undefined | Failure`.
 pub(crate) fn sender(link: &Rc<Link>) -> napi::Result<sys::napi_value> {
     let env = link.env();
     let mut function = ptr::null_mut();
@@ -66,12 +70,19 @@ unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> 
         sys::napi_typeof(env, arguments[0], &raw mut kind);
         ManuallyDrop::new(Rc::from_raw(data.cast_const().cast::<Link>()))
     };
-    // `lib/` gives the second argument only to say so.
-    let compress = count < 2;
+    let mut options = SendOptions::default();
+    // Most sends do without, which saves a crossing of the border.
+    if count > 1 {
+        let mut flags = 0;
+        // SAFETY: a live value of this call. What is no number leaves the flags alone.
+        unsafe { sys::napi_get_value_uint32(env, arguments[1], &raw mut flags) };
+        options.compress = flags & UNCOMPRESSED == 0;
+        options.ahead = flags & AHEAD != 0;
+    }
     let sent = if kind == sys::ValueType::napi_string {
-        send_text(&link, arguments[0], compress)
+        send_text(&link, arguments[0], options)
     } else {
-        send_binary(&link, arguments[0], compress)
+        send_binary(&link, arguments[0], options)
     };
     match sent {
         Ok(()) => ptr::null_mut(),
@@ -82,7 +93,7 @@ unsafe extern "C" fn send(env: sys::napi_env, info: sys::napi_callback_info) -> 
     }
 }
 
-fn send_text(link: &Rc<Link>, text: sys::napi_value, compress: bool) -> longwire::Result<()> {
+fn send_text(link: &Rc<Link>, text: sys::napi_value, options: SendOptions) -> longwire::Result<()> {
     let env = link.env();
     let mut buffer = link.host().text.borrow_mut();
     buffer.resize(TEXT, 0);
@@ -99,7 +110,7 @@ fn send_text(link: &Rc<Link>, text: sys::napi_value, compress: bool) -> longwire
     }
     // A full buffer may lack the last character and the rest.
     if length + 4 < TEXT {
-        return link.send(MessageKind::Text, &buffer[..length], compress);
+        return link.send(MessageKind::Text, &buffer[..length], options);
     }
     // SAFETY: without a buffer the length is counted, which then fits.
     let long = unsafe {
@@ -115,10 +126,14 @@ fn send_text(link: &Rc<Link>, text: sys::napi_value, compress: bool) -> longwire
         long.truncate(length);
         long
     };
-    link.send(MessageKind::Text, &long, compress)
+    link.send(MessageKind::Text, &long, options)
 }
 
-fn send_binary(link: &Rc<Link>, view: sys::napi_value, compress: bool) -> longwire::Result<()> {
+fn send_binary(
+    link: &Rc<Link>,
+    view: sys::napi_value,
+    options: SendOptions,
+) -> longwire::Result<()> {
     let mut data = ptr::null_mut();
     let mut length = 0;
     // SAFETY: the pointer is used before JavaScript runs again.
@@ -137,12 +152,12 @@ fn send_binary(link: &Rc<Link>, view: sys::napi_value, compress: bool) -> longwi
         return Err(Error::new(ErrorKind::Invalid, "send takes a string or a Uint8Array"));
     }
     if length == 0 {
-        return link.send(MessageKind::Binary, &[], compress);
+        return link.send(MessageKind::Binary, &[], options);
     }
     // SAFETY: `lib/` passes only a `Uint8Array` that no other thread shares, so
     // `length` is in bytes and nobody writes to them during the call.
     let bytes = unsafe { std::slice::from_raw_parts(data.cast_const().cast::<u8>(), length) };
-    link.send(MessageKind::Binary, bytes, compress)
+    link.send(MessageKind::Binary, bytes, options)
 }
 
 unsafe extern "C" fn drop_link(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {

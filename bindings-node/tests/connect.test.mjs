@@ -43,7 +43,10 @@ for (const scheme of ['ws', 'wss']) {
       assert.ok(back.equals(binary), `binary of ${size}`);
       assert.ok((await message(ws)) === text, `text of ${size}`);
     }
-    assert.deepEqual(await ws.close(), { code: 1000, reason: '', clean: true, error: undefined });
+    assert.deepEqual(await ws.close(), {
+      ...{ code: 1000, reason: '', clean: true, error: undefined },
+      ...{ unsentMessages: 0, unsentBytes: 0 },
+    });
   });
 }
 

@@ -5,13 +5,19 @@ import {
   errorCodes,
   Client,
   CloseEvent,
+  GiveUp,
   LongwireError,
   WebSocket,
+  type Attempt,
+  type Changes,
   type Closed,
   type ConnectOptions,
+  type LogLine,
   type LongwireErrorCode,
   type Message,
   type MessageStream,
+  type Outage,
+  type Stats,
   type StreamingOptions,
 } from 'longwire';
 
@@ -43,7 +49,28 @@ const options: ConnectOptions = {
   connectTimeout: 1000,
   closeTimeout: 1000,
   heartbeat: { interval: 1000, timeout: 1000 },
-  reconnect: { minDelay: 1, maxDelay: 2, factor: 2, maxAttempts: 3, stableAfter: 4 },
+  reconnect: {
+    minDelay: 1,
+    maxDelay: 2,
+    factor: 2,
+    maxAttempts: 3,
+    maxTime: 4,
+    stableAfter: 4,
+    maxRetryAfter: 5,
+    restartDelay: [1, 2],
+    retry: { 403: true, 1008: true, LW_ECERT: false },
+  },
+  beforeConnect: ({ attempt, reconnects, error }) => {
+    if (error?.status === 401) throw new GiveUp('no such user');
+    return attempt > reconnects ? { headers: { authorization: 'Bearer y' } } : undefined;
+  },
+  shouldReconnect: ({ error, code, attempt, retry, retryIn }) =>
+    code === 1000 || (error.retryable && attempt + retryIn > 0) || retry,
+  hookTimeout: 1000,
+  onOpen: (ws) => ws.send('subscribe'),
+  offlineMaxAge: 1000,
+  consumerTimeout: 1000,
+  consumerAction: 'close',
   offline: 'refuse',
   maxMessageSize: 1,
   maxFragments: 1,
@@ -85,8 +112,51 @@ export async function persistent(): Promise<Closed> {
   return ws.close(1000, 'bye');
 }
 
+export async function steered(): Promise<(string | Buffer)[]> {
+  const ws = await connect('ws://localhost', {
+    beforeConnect: async (attempt: Attempt): Promise<Changes> => ({
+      url: new URL(`ws://localhost/${attempt.attempt}`),
+      subprotocols: ['v3'],
+    }),
+    shouldReconnect: async (outage: Outage) => outage.error.status !== 410,
+    async onOpen(ws) {
+      await ws.ping();
+      // @ts-expect-error neither text nor bytes
+      ws.send(1);
+    },
+  });
+  ws.reconnect();
+  ws.networkChanged();
+  const stats: Stats = ws.stats();
+  const age: number = Date.now() - (stats.connectedSince?.getTime() ?? 0);
+  const saved: number = stats.inflated.after - stats.inflated.before + (stats.deflateRatio ?? 1);
+  // @ts-expect-error there may be none
+  stats.lastError.code;
+  // @ts-expect-error neither yes nor no
+  await connect('ws://localhost', { shouldReconnect: () => 'yes' });
+  // @ts-expect-error no such change
+  await connect('ws://localhost', { beforeConnect: () => ({ origin: 'x' }) });
+  // @ts-expect-error no such error
+  await connect('ws://localhost', { reconnect: { retry: { LW_ENOSUCH: true } } });
+  // @ts-expect-error no pair
+  await connect('ws://localhost', { reconnect: { restartDelay: [1] } });
+  const { unsentMessages, unsentBytes } = await ws.closed;
+  console.log(age, saved, unsentMessages + unsentBytes);
+  return ws.unsent;
+}
+
+export function logged({ client, level, time, text }: LogLine): string {
+  return `${time.toISOString()} ${level === 'warning' ? '!' : ' '} ${client.url}: ${text}`;
+}
+
 export async function inPieces(options: StreamingOptions): Promise<void> {
-  const ws = await connect('ws://localhost', { streaming: true, reconnect: false });
+  const ws = await connect('ws://localhost', {
+    streaming: true,
+    reconnect: false,
+    async onOpen(ws) {
+      for await (const message of ws) return void message.destroy();
+    },
+  });
   const sent: Writable = ws.createSendStream({ text: true, compress: false });
   ws.on('message', (message: MessageStream) => message.destroy());
   for await (const message of ws) {

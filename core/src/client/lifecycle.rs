@@ -229,6 +229,9 @@ enum Asked {
 
 async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Stored) -> Asked {
     let shared = client.shared();
+    // Whoever answered the question before may have set it when nobody looked any more, and only
+    // a signal that is new wakes this task.
+    shared.forget_signals(signal::ANSWER);
     let number = shared.asks.begin(question);
     match &shared.mode {
         Mode::Hosted(host) => host.ask(event(number)),

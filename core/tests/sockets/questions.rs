@@ -272,3 +272,27 @@ fn a_handler_may_answer_on_the_spot_or_close() {
         assert_eq!(events.recv_timeout(LIMIT).unwrap(), expected);
     }
 }
+
+#[test]
+fn an_answer_is_heard_whatever_the_question_before_left_behind() {
+    let server = Server::start();
+    let mut config = asking(server.url("/http?status=403"));
+    config.should_reconnect = true;
+    config.hook_timeout = 2 * LIMIT;
+    let (seen, events) = channel();
+    // One question is answered on the spot, the next one by another thread.
+    let client = Client::start(config, move |client, event| match event {
+        Event::BeforeConnect(attempt) => client.proceed(attempt.ask, Changes::default()).unwrap(),
+        Event::ShouldReconnect(outage) => seen.send(Some(outage.ask)).unwrap(),
+        Event::Closed(_) => seen.send(None).unwrap(),
+        _ => {}
+    })
+    .unwrap();
+    for round in 0..20 {
+        let ask = events.recv_timeout(LIMIT).unwrap().unwrap();
+        // The lifecycle waits for the answer by then.
+        thread::sleep(Duration::from_millis(2));
+        client.decide(ask, round < 19).unwrap();
+    }
+    assert_eq!(events.recv_timeout(LIMIT).unwrap(), None);
+}

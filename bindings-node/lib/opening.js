@@ -1,0 +1,50 @@
+'use strict';
+// `onOpen`: what has to be said on a new connection before anything else is.
+//
+// What the handler sends precedes the queue, until its promise is settled. That it
+// was the handler who sent, its asynchronous context tells. Nothing looks at that
+// context, and Node does not maintain it for us, while no handler is running.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { settle } = require('./callbacks.js');
+
+/** The `Opening` whose handler is running. */
+const contexts = new AsyncLocalStorage();
+let running = 0;
+
+class Opening {
+  #native;
+  #hold = null;
+
+  constructor(native) {
+    this.#native = native;
+  }
+
+  /**
+   * Calls `handler` from within `open`, and `done` with what it throws once it
+   * is through.
+   */
+  run(handler, client, done) {
+    let through = false;
+    const end = (...thrown) => {
+      through = true;
+      if (--running === 0) contexts.disable();
+      if (this.#hold !== null) this.#native.ready(this.#hold);
+      done(...thrown);
+    };
+    running++;
+    settle(
+      () => contexts.run(this, handler, client),
+      () => end(),
+      end,
+    );
+    if (!through) this.#hold = this.#native.hold() ?? null;
+  }
+
+  /** Whether the handler is what is running now. */
+  get isCurrent() {
+    return contexts.getStore() === this;
+  }
+}
+
+module.exports = { Opening };
