@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use longwire::{Client, Closed, Drive, ErrorKind, Event, Sent};
+use longwire::{Client, Drive, ErrorKind, Event, Sent};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
@@ -472,11 +472,7 @@ impl Driver {
             Ok(Drive::Finished) => this.lock(py).finished = true,
             Ok(_) => {}
             Err(failure) if failure.kind() == ErrorKind::Busy => {}
-            Err(failure) => {
-                let reason = String::new();
-                let closed = Closed { code: 1006, reason, clean: false, error: Some(failure) };
-                this.tell(py, &Event::Closed(&closed))?;
-            }
+            Err(failure) => this.tell(py, &Event::Closed(&event::failed(failure)))?,
         }
         let (stop, send, receiver) = {
             let mut state = this.lock(py);

@@ -3,7 +3,7 @@
 //!
 //! The latter are rare, so the connection handles them in Python.
 
-use longwire::{Chunk, Event, Message, MessageKind};
+use longwire::{Chunk, Closed, Error, Event, Message, MessageKind};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -36,6 +36,18 @@ pub(crate) fn cut_entry(connection: &Bound<'_, PyAny>, event: &Event<'_>) -> PyR
     };
     let exception = connection.call_method1(intern!(py, "_cut_exception"), (cause,))?;
     Ok(Entry::Cut(exception.unbind()))
+}
+
+/// The end of a client that can not be driven any more.
+pub(crate) fn failed(failure: Error) -> Closed {
+    Closed {
+        code: 1006,
+        reason: String::new(),
+        clean: false,
+        error: Some(failure),
+        unsent_messages: 0,
+        unsent_bytes: 0,
+    }
 }
 
 /// Tells `connection` of `event`; without effect for messages.

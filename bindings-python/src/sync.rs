@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use longwire::{Client, Closed, Drive, ErrorKind, Event};
+use longwire::{Client, Drive, ErrorKind, Event};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -224,9 +224,7 @@ impl SyncConnection {
         if failure.kind() == ErrorKind::Forked {
             return Err(error::raise(slf.py(), &failure));
         }
-        let reason = String::new();
-        let closed = Closed { code: 1006, reason, clean: false, error: Some(failure) };
-        Self::tell(slf, &Event::Closed(&closed))
+        Self::tell(slf, &Event::Closed(&event::failed(failure)))
     }
 
     /// Looks after the connection in passing, for programs that only send:
