@@ -76,9 +76,32 @@ pub(crate) fn deliver(connection: &Bound<'_, PyAny>, event: &Event<'_>) -> PyRes
                 down.retry_in.as_secs_f64(),
             ),
         ),
-        Event::Closed(closed) => {
-            connection.call_method1(intern!(py, "_on_closed"), (error::closing(py, closed)?,))
-        }
+        Event::Closed(closed) => connection.call_method1(
+            intern!(py, "_on_closed"),
+            (error::closing(py, closed)?, (closed.unsent_messages, closed.unsent_bytes)),
+        ),
+        Event::BeforeConnect(attempt) => connection.call_method1(
+            intern!(py, "_on_before_connect"),
+            (
+                attempt.ask,
+                attempt.attempt,
+                attempt.reconnects,
+                attempt.error.as_ref().map(|error| error::exception(py, error)).transpose()?,
+            ),
+        ),
+        Event::ShouldReconnect(outage) => connection.call_method1(
+            intern!(py, "_on_should_reconnect"),
+            (
+                outage.ask,
+                outage.retry,
+                (
+                    error::exception(py, &outage.down.error)?,
+                    outage.down.code,
+                    outage.down.attempt,
+                    outage.down.retry_in.as_secs_f64(),
+                ),
+            ),
+        ),
         _ => return Ok(()),
     }
     .map(drop)
