@@ -25,6 +25,7 @@ use crate::log::LogQueue;
 use crate::message::{Decode, Outgoing};
 use crate::reception::{self, Source, Want};
 use crate::steering::{self, Changed};
+use crate::turns::INSIDE;
 
 /// The native half of `longwire.sync.Connection`.
 #[pyclass(subclass, frozen, module = "longwire._longwire")]
@@ -80,11 +81,12 @@ impl SyncConnection {
         let py = slf.py();
         let this = slf.get();
         if this.receiving.swap(true, Ordering::Acquire) {
-            return Err(error::raise_kind(
-                py,
-                ErrorKind::Busy,
-                "cannot call recv while another thread is already running recv",
-            ));
+            let text = if this._is_inside(py) {
+                INSIDE
+            } else {
+                "cannot call recv while another thread is already running recv"
+            };
+            return Err(error::raise_kind(py, ErrorKind::Busy, text));
         }
         let _receiving = Flag(&this.receiving);
         // The hot case first: no clock, no closure.

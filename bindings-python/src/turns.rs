@@ -15,6 +15,9 @@ use crate::{error, event, shutdown};
 /// after signals and the send buffer.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// What is said to whoever waits where it cannot.
+pub(crate) const INSIDE: &str = "an event handler cannot wait for its own connection";
+
 /// The least time between two looks that sends take in passing.
 const ADVANCE: Duration = Duration::from_millis(1);
 
@@ -64,11 +67,7 @@ impl SyncConnection {
                     py.check_signals()?;
                 }
                 Role::Inside => {
-                    return Err(error::raise_kind(
-                        py,
-                        ErrorKind::Busy,
-                        "an event handler cannot wait for its own connection",
-                    ));
+                    return Err(error::raise_kind(py, ErrorKind::Busy, INSIDE));
                 }
             }
         }
