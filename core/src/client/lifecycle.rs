@@ -229,15 +229,13 @@ enum Asked {
 
 async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Stored) -> Asked {
     let shared = client.shared();
-    // Whoever answered the question before may have set it when nobody looked any more, and only
-    // a signal that is new wakes this task.
-    shared.forget_signals(signal::ANSWER);
     let number = shared.asks.begin(question);
     match &shared.mode {
         Mode::Hosted(host) => host.ask(event(number)),
         Mode::Runtime(_) => emit(client, event(number)),
     }
     let asked = loop {
+        idle_signals(client);
         if shared.is_told_to_stop() {
             break Asked::Stopped;
         }
@@ -250,9 +248,7 @@ async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Sto
             .map(|since| deadline(shared.config.hook_timeout.saturating_sub(since.elapsed())));
         tokio::select! {
             biased;
-            () = shared.signaled() => {
-                idle_signals(client);
-            }
+            () = shared.signaled() => {}
             () = sleep_until(limit.unwrap_or_else(|| deadline(Duration::MAX))), if limit.is_some() => {
                 break Asked::Late;
             }
@@ -278,25 +274,26 @@ async fn pause(client: &Client, wait: Duration) -> Pause {
     let until = sleep_until(deadline(wait));
     tokio::pin!(until);
     loop {
+        let signals = idle_signals(client);
         if shared.is_told_to_stop() {
             return Pause::Stopped;
         }
-        tokio::select! {
-            biased;
-            () = shared.signaled() => {}
-            () = &mut until => return Pause::Over,
-        }
-        let signals = idle_signals(client);
         if signals & signal::NETWORK != 0 {
             return Pause::Network;
         }
         if signals & signal::RECONNECT != 0 {
             return Pause::Over;
         }
+        tokio::select! {
+            biased;
+            () = shared.signaled() => {}
+            () = &mut until => return Pause::Over,
+        }
     }
 }
 
-/// Takes the signals that came while there is no connection.
+/// Takes the signals that came while there is no connection. Before each wait: only a signal
+/// that is new wakes this task.
 fn idle_signals(client: &Client) -> u32 {
     let signals = client.shared().take_signals();
     if signals & signal::DRAIN != 0 {
