@@ -50,9 +50,7 @@ def later(url: str) -> Any:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_close_on_the_way_to_another_connection(
-    run: Run[None], server: Server, stage: str
-) -> None:
+def test_close_on_the_way_to_another_connection(run: Run[None], server: Server, stage: str) -> None:
     async def main() -> None:
         with stuck(server, stage) as url:
             ws = await longwire.connect(
@@ -63,9 +61,11 @@ def test_close_on_the_way_to_another_connection(
             )
             ws.reconnect()
             await until(
-                lambda: (ws.state is State.DOWN and ws.stats.next_retry)
-                if stage == "back-off"
-                else (ws.state is State.CONNECTING and ws.stats.attempt == 1)
+                lambda: (
+                    (ws.state is State.DOWN and ws.stats.next_retry)
+                    if stage == "back-off"
+                    else (ws.state is State.CONNECTING and ws.stats.attempt == 1)
+                )
             )
             await ws.send("never leaves")
             await ws.close()

@@ -197,7 +197,7 @@ WRONG: list[tuple[Any, str]] = [
     ("wss://x", r"expected Changes\(...\) or None, got str"),
     (Changes(url=1), "url must be str, not int"),  # type: ignore[arg-type]
     (Changes(url="http://x"), "ws:"),
-    (Changes(headers={"a": 1}), "headers must be pairs of str"),  # type: ignore[dict-item]
+    (Changes(headers=[("a", 1)]), "headers must be pairs of str"),  # type: ignore[list-item]
     (Changes(headers={"Upgrade": "x"}), "Upgrade"),
     (Changes(subprotocols="one"), "subprotocols must be a list of str"),
     (Changes(subprotocols=["a", "a"]), "subprotocol"),
@@ -377,10 +377,11 @@ def test_what_is_wrong_with_should_reconnect_is_told_and_the_rule_decides(server
     def broken(_: Outage) -> bool:
         raise KeyError("broken")
 
-    for hook in (broken, later(broken)):
-        asyncio.run(asyncio.wait_for(use(hook, KeyError), 30))
-    for hook in (lambda _: 1, later(lambda _: 1)):
-        asyncio.run(asyncio.wait_for(use(hook, TypeError), 30))
+    cases: list[tuple[Callable[[Outage], Any], type[Exception]]]
+    cases = [(broken, KeyError), (lambda _: 1, TypeError)]
+    for hook, expected in cases:
+        for either in (hook, later(hook)):
+            asyncio.run(asyncio.wait_for(use(either, expected), 30))
 
 
 def test_hooks_run_although_nothing_is_read(run: Run[None], server: Server) -> None:

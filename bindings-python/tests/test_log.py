@@ -91,9 +91,7 @@ def test_every_transition_has_a_line(run: Run[None], server: Server, lines: Line
     assert record.relativeCreated > 0
 
 
-def test_every_transition_of_a_blocking_connection_has_a_line(
-    server: Server, lines: Lines
-) -> None:
+def test_every_transition_of_a_blocking_connection_has_a_line(server: Server, lines: Lines) -> None:
     url, options = choose(server)
     with sync.connect(url, **options) as ws:  # type: ignore[arg-type]
         drive_until(ws, lambda: ws.reconnects)
@@ -114,9 +112,7 @@ def test_a_line_precedes_the_event_it_explains(
     run(main())
 
 
-def test_a_logger_of_ones_own_and_its_level(
-    run: Run[None], server: Server, lines: Lines
-) -> None:
+def test_a_logger_of_ones_own_and_its_level(run: Run[None], server: Server, lines: Lines) -> None:
     async def main() -> None:
         mine, own = logging.getLogger("mine"), Lines()
         mine.addHandler(own)

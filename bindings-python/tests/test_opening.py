@@ -61,7 +61,7 @@ def test_a_server_that_records_order_finds_it_kept(run: Run[None], server: Serve
             answers.append(str(await ws.recv()))
             # Inherited or not, the context of others does not count.
             contextvars.Context().run(ws.send_nowait, "6")
-            assert await asyncio.to_thread(ws.send_nowait, "4") is None
+            await asyncio.to_thread(ws.send_nowait, "4")
             answers.append(str(await ws.recv()))
 
         async def send_from_another_task(ws: Connection) -> None:
@@ -133,12 +133,12 @@ def test_an_exception_later_is_told_and_the_queue_follows(server: Server) -> Non
 
 def test_a_loss_ends_it_and_the_next_connection_begins_anew(run: Run[None], server: Server) -> None:
     async def main() -> None:
-        begun: asyncio.Queue[int] = asyncio.Queue()
+        begun: asyncio.Queue[Connection] = asyncio.Queue()
         cancelled: list[int] = []
 
         async def on_open(ws: Connection) -> None:
             number = ws.reconnects
-            begun.put_nowait(number)
+            begun.put_nowait(ws)
             if number < 2:
                 try:
                     await asyncio.Event().wait()
@@ -146,27 +146,17 @@ def test_a_loss_ends_it_and_the_next_connection_begins_anew(run: Run[None], serv
                     cancelled.append(number)
             await ws.send("ready")
 
-        connecting = asyncio.create_task(anext(kept(server.url("/echo"), on_open)))
-        assert await begun.get() == 0
-        held = connections[0]
-        held.reconnect()
-        assert await begun.get() == 1
-        held.reconnect()
-        assert await begun.get() == 2
-        ws = await connecting
-        assert ws is held
+        async def connect() -> Connection:
+            return await longwire.connect(server.url("/echo"), reconnect=QUICK, on_open=on_open)
+
+        connecting = asyncio.create_task(connect())
+        for _ in range(2):
+            (await begun.get()).reconnect()
+        held = await begun.get()
+        assert await connecting is held
         assert cancelled == [0, 1]
-        assert await ws.recv() == "ready"
-        await ws.close()
-
-    connections: list[Connection] = []
-
-    async def kept(url: str, on_open: Any) -> AsyncIterator[Connection]:
-        async def keeping(ws: Connection) -> None:
-            connections.append(ws)
-            await on_open(ws)
-
-        yield await longwire.connect(url, reconnect=QUICK, on_open=keeping)
+        assert await held.recv() == "ready"
+        await held.close()
 
     run(main())
 
