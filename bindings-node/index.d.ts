@@ -255,9 +255,9 @@ type OnOpen<M> = (ws: Client<M>) => unknown;
 
 export interface ConnectOptions extends PersistentOptions {
   /**
-   * Called on each new connection, the first one included. What it sends precedes whatever was
-   * queued; if it is asynchronous, so does what it sends from its asynchronous context, and the
-   * queue waits until its promise is settled. `connect` resolves after it.
+   * Called on each new connection, the first one included. What it sends from its asynchronous
+   * context precedes everything else, which waits until its promise is settled, if it returns one.
+   * `connect` resolves after it.
    *
    * What it throws has `connect` reject, and becomes an `uncaughtException` on later connections,
    * unless that connection is gone meanwhile: then it is called again on the next one.
@@ -390,7 +390,10 @@ export interface LogLine {
 }
 
 export interface ClientEvents<M = Message> {
-  /** Connected again. What is sent from a listener precedes what was queued meanwhile. */
+  /**
+   * Connected again. What is sent from a listener precedes what was queued meanwhile, unless there
+   * is an `onOpen`, whose right that is then.
+   */
   open: [opened: Opened];
   /** While there is a listener, the iteration gets no messages. */
   message: [message: M];

@@ -284,13 +284,13 @@ class Client extends EventEmitter {
     if (this.#inbox instanceof ChunkInbox) this.#inbox.interrupt(error);
   }
 
-  #onOpen(opened) {
+  #onOpen({ hold, ...opened }) {
     this.#opened = { ...opened, subprotocol: opened.subprotocol ?? null };
     this.#opened.headers = headersFrom(opened.headers);
     if (this.#onOpened === undefined) {
       this.#connected();
     } else {
-      const opening = new Opening(this.#native);
+      const opening = new Opening(this.#native, hold);
       this.#opening = opening;
       opening.run(this.#onOpened, this, (...thrown) => this.#onOpenDone(opening, thrown));
     }
@@ -324,8 +324,9 @@ class Client extends EventEmitter {
   }
 
   #onOutage(outage) {
-    // `connect` is about to fail, whatever the user would say.
-    if (this.#settle) this.#native.decide(outage.ask, false);
+    // `connect` is about to fail, whatever the user would say. (A question overtakes
+    // other events, so that `open` may still be on its way.)
+    if (this.#settle && this.#native.stats().connections === 0) this.#native.decide(outage.ask, false);
     else this.#hooks.shouldReconnect(outage);
   }
 
@@ -438,6 +439,7 @@ class Client extends EventEmitter {
   }
 
   reconnect() {
+    if (this.#end) throw this.#goneError();
     const failure = this.#native.reconnect();
     if (failure) throw errorFrom(failure);
   }

@@ -1,9 +1,10 @@
 'use strict';
 // `onOpen`: what has to be said on a new connection before anything else is.
 //
-// What the handler sends precedes the queue, until its promise is settled. That it
-// was the handler who sent, its asynchronous context tells. Nothing looks at that
-// context, and Node does not maintain it for us, while no handler is running.
+// What the handler sends precedes everything else, which waits until its promise is
+// settled. That it was the handler who sent, its asynchronous context tells. Nothing
+// looks at that context, and Node does not maintain it for us, while no handler is
+// running.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { settle } = require('./callbacks.js');
@@ -14,22 +15,19 @@ let running = 0;
 
 class Opening {
   #native;
-  #hold = null;
+  #hold;
 
-  constructor(native) {
+  /** `hold`: the number by which the addon knows what is held back. */
+  constructor(native, hold) {
     this.#native = native;
+    this.#hold = hold;
   }
 
-  /**
-   * Calls `handler` from within `open`, and `done` with what it throws once it
-   * is through.
-   */
+  /** Calls `handler`, and `done` with what it throws once it is through. */
   run(handler, client, done) {
-    let through = false;
     const end = (...thrown) => {
-      through = true;
       if (--running === 0) contexts.disable();
-      if (this.#hold !== null) this.#native.ready(this.#hold);
+      if (this.#hold !== undefined) this.#native.ready(this.#hold);
       done(...thrown);
     };
     running++;
@@ -38,7 +36,6 @@ class Opening {
       () => end(),
       end,
     );
-    if (!through) this.#hold = this.#native.hold() ?? null;
   }
 
   /** Whether the handler is what is running now. */

@@ -273,6 +273,7 @@ function nativeConfig(url, options, log = false) {
     refuseOffline: options.offline === 'refuse',
     offlineMaxAge: options.offlineMaxAge,
     consumerTimeout: options.consumerTimeout,
+    holds: options.onOpen !== undefined,
     closeStalled: options.consumerAction === 'close',
     log,
     streaming: options.streaming,

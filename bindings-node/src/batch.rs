@@ -8,7 +8,8 @@
 //! **JavaScript runs after the fetching, not within it**, so that a handler
 //! which computes for long does not keep the runtime from reading in its place.
 //! `open` is the exception, as what is sent from within it comes first; the core
-//! holds nothing while it delivers that.
+//! holds nothing while it delivers that. With an `onOpen` only what that sends does,
+//! and it is no exception: see [`Link::hold`].
 
 use std::ops::Range;
 
@@ -66,8 +67,11 @@ impl Batch {
             Event::Message(message) => self.message(link.env(), &message),
             Event::Chunk(chunk) => self.chunk(link.env(), &chunk),
             Event::Open(opened) => {
-                self.event(link.env(), "open", OpenEvent::from_core(opened));
-                self.deliver(link);
+                let hold = link.hold();
+                self.event(link.env(), "open", OpenEvent::from_core(opened, hold));
+                if hold.is_none() {
+                    self.deliver(link);
+                }
             }
             Event::Pong(pong) => self.event(link.env(), "pong", PongEvent::from_core(pong)),
             Event::Down(down) => self.event(link.env(), "down", DownEvent::from_core(down)),
@@ -158,6 +162,8 @@ impl Batch {
         let env = link.env();
         self.end_texts();
         self.end_chunk(env);
+        // What the client says of an event, it says before the event.
+        link.deliver_lines();
         for call in self.calls.drain(..) {
             match call {
                 Call::Texts(texts) => link.call_texts(&self.texts[texts]),

@@ -157,13 +157,7 @@ impl NativeClient {
         question
     }
 
-    /// From within `open`: holds the queue back until `ready`. The answer names the connection.
-    #[napi]
-    pub fn hold(&self) -> Option<f64> {
-        self.link.peek(Client::hold)?.map(|hold| hold as f64)
-    }
-
-    /// Has the queue follow.
+    /// Has the queue follow on the connection that `open` named.
     #[napi]
     pub fn ready(&self, hold: f64) {
         self.link.peek(|client| client.ready(hold as u64));

@@ -62,6 +62,8 @@ pub struct NativeConfig {
     pub consumer_timeout: Option<f64>,
     /// Close the connection of a consumer that is stuck, instead of reporting it.
     pub close_stalled: bool,
+    /// Whether `onOpen` decides when the queue follows.
+    pub holds: bool,
     /// Whether somebody wants to know what the client does.
     pub log: bool,
     pub streaming: Option<bool>,

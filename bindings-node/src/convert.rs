@@ -55,10 +55,12 @@ pub(crate) struct OpenEvent {
     pub extensions: String,
     pub headers: Vec<Vec<String>>,
     pub expired: f64,
+    /// What `ready` has to name, if the queue waits for it.
+    pub hold: Option<f64>,
 }
 
 impl OpenEvent {
-    pub(crate) fn from_core(opened: &Opened) -> Self {
+    pub(crate) fn from_core(opened: &Opened, hold: Option<u64>) -> Self {
         OpenEvent {
             attempt: opened.attempt,
             reconnects: opened.reconnects,
@@ -66,6 +68,7 @@ impl OpenEvent {
             extensions: opened.extensions.clone(),
             headers: headers(&opened.headers),
             expired: opened.expired as f64,
+            hold: hold.map(|hold| hold as f64),
         }
     }
 }

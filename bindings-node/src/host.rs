@@ -28,7 +28,7 @@ use crate::config::NativeConfig;
 use crate::convert::Failure;
 use crate::js;
 use crate::lines::{Lines, Waker};
-use crate::link::Link;
+use crate::link::{Link, Manner};
 use crate::uv::{self, Uv};
 
 /// How the loop learns that a client has something to fetch.
@@ -472,11 +472,12 @@ impl NativeHost {
         binary: Unknown<'_>,
         event: Unknown<'_>,
     ) -> Either<NativeClient, Failure> {
-        let streaming = config.streaming.unwrap_or_default();
         let id = self.host.next.get();
         self.host.next.set(id.wrapping_add(1));
         let lines = config.log.then(Arc::<Lines>::default);
         let log = lines.as_ref().map(|lines| lines.log(self.host.waker(), id));
+        let manner =
+            Manner { streaming: config.streaming.unwrap_or_default(), holds: config.holds, lines };
         let client = config.into_core().and_then(|mut config| {
             config.log = log;
             Client::start_hosted(config)
@@ -486,7 +487,7 @@ impl NativeHost {
             Err(error) => return Either::B(Failure::new(&error)),
         };
         let functions = [owner.raw(), texts.raw(), binary.raw(), event.raw()];
-        match Link::start(&self.host, id, client, streaming, lines, functions) {
+        match Link::start(&self.host, id, client, manner, functions) {
             Ok(link) => {
                 self.host.links.borrow_mut().insert(id, Rc::clone(&link));
                 Either::A(NativeClient::new(link))

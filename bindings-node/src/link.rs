@@ -30,6 +30,15 @@ const BUDGET: usize = 4096;
 /// many must not outrun a consumer that is about to say stop.
 const CHUNK_BUDGET: usize = 64;
 
+/// What one client is like, beside its configuration.
+pub(crate) struct Manner {
+    pub(crate) streaming: bool,
+    /// The queue waits until JavaScript says that a new connection is ready for it.
+    pub(crate) holds: bool,
+    /// What it says about itself, if somebody wants to know.
+    pub(crate) lines: Option<Arc<Lines>>,
+}
+
 /// What a client holds of JavaScript, from start to end.
 #[derive(Clone, Copy)]
 struct Held {
@@ -56,8 +65,7 @@ pub(crate) struct Link {
     client: RefCell<Option<Client>>,
     /// What is left of it then.
     remains: RefCell<Option<Remains>>,
-    /// What it says about itself, if somebody wants to know.
-    lines: Option<Arc<Lines>>,
+    manner: Manner,
     fd: RawFd,
     host: Rc<Host>,
     budget: usize,
@@ -79,8 +87,7 @@ impl Link {
         host: &Rc<Host>,
         id: u32,
         client: Client,
-        streaming: bool,
-        lines: Option<Arc<Lines>>,
+        manner: Manner,
         values: [sys::napi_value; 4],
     ) -> Result<Rc<Link>, Failure> {
         let fd = client.poll_fd().map_err(|error| Failure::new(&error))?;
@@ -88,10 +95,10 @@ impl Link {
             id,
             client: RefCell::new(Some(client)),
             remains: RefCell::new(None),
-            lines,
             fd,
             host: Rc::clone(host),
-            budget: if streaming { CHUNK_BUDGET } else { BUDGET },
+            budget: if manner.streaming { CHUNK_BUDGET } else { BUDGET },
+            manner,
             held: Cell::new(None),
             poll: Cell::new(None),
             sent: Cell::default(),
@@ -150,7 +157,6 @@ impl Link {
         if self.held.get().is_none() {
             return;
         }
-        self.deliver_lines();
         js::scoped(self.env(), || {
             let mut batch = self.host.batch.take().unwrap_or_default();
             let outcome = self.with_client(|client| {
@@ -176,7 +182,7 @@ impl Link {
 
     /// Hands over what the client said about itself.
     pub(crate) fn deliver_lines(&self) {
-        let lines = self.lines.as_ref().map(|lines| lines.take()).unwrap_or_default();
+        let lines = self.manner.lines.as_ref().map(|lines| lines.take()).unwrap_or_default();
         if lines.is_empty() {
             return;
         }
@@ -188,6 +194,11 @@ impl Link {
                 self.call_event(&[name, lines]);
             }
         });
+    }
+
+    /// From within `Open`: the number of the connection, if its queue is to wait.
+    pub(crate) fn hold(&self) -> Option<u64> {
+        if self.manner.holds { self.peek(Client::hold).flatten() } else { None }
     }
 
     /// Looks at the client, unless it has ended.
@@ -213,7 +224,9 @@ impl Link {
             && self.poll.get().is_none()
             && let Ok(mut client) = self.client.try_borrow_mut()
         {
-            *self.remains.borrow_mut() = client.take().as_ref().map(Remains::of);
+            if let Some(client) = client.take() {
+                *self.remains.borrow_mut() = Some(Remains::of(&client));
+            }
         }
     }
 
