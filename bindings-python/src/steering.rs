@@ -41,7 +41,7 @@ pub(crate) fn stats<'py>(
     client: &Client,
     kept: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let stats = client.stats();
+    let stats = client.stats().map_err(|failure| error::raise(py, &failure))?;
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     let last_error = stats.last_error.as_ref().map(|error| error::exception(py, error));
     let fields = PyDict::new(py);
@@ -71,7 +71,7 @@ pub(crate) fn stats<'py>(
 
 /// The messages that never left; a second call finds none.
 pub(crate) fn take_unsent(py: Python<'_>, client: &Client) -> PyResult<Vec<Py<PyAny>>> {
-    let unsent = client.take_unsent().into_iter();
+    let unsent = client.take_unsent().map_err(|failure| error::raise(py, &failure))?.into_iter();
     unsent.map(|(kind, bytes)| message::to_python(py, kind, &bytes)).collect()
 }
 

@@ -164,7 +164,7 @@ pub unsafe extern "C" fn lw_client_unsent(
 ) -> i32 {
     let Some(callback) = callback else { return ErrorKind::Invalid.code() };
     // SAFETY: C promises a valid handle; null is checked.
-    let unsent = unsafe { with(client, |core| Ok(core.take_unsent())) };
+    let unsent = unsafe { with(client, longwire::Client::take_unsent) };
     status(unsent.map(|unsent| {
         for (kind, bytes) in unsent {
             let kind = match kind {

@@ -94,7 +94,7 @@ pub unsafe extern "C" fn lw_client_stats(client: *const lw_client, stats: *mut l
                 return Err(invalid(format!("stats: expected a size of {least}, got {size}")));
             }
             stats.cast::<u8>().write_bytes(0, size);
-            stats.write(flat(&core.stats()));
+            stats.write(flat(&core.stats()?));
             Ok(())
         })
     })
