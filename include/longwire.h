@@ -36,6 +36,12 @@
  * a lock that the callback takes. And a configuration or an lw_message is used by
  * one thread at a time.
  *
+ * The questions of a client (below) are events like the others, and come on the
+ * same threads; a hosted client gets one before everything else that waits for it.
+ * They may be answered from any thread, during the event or later. Lines of the log
+ * come on the library's threads and on those that call the library, for both kinds of
+ * clients, several at a time.
+ *
  * Sends go out on the thread that calls them, with no detour, and never block.
  * The messages of one thread arrive in the order in which they were sent, each
  * whole: while an lw_message is under way the others wait for its end.
@@ -51,7 +57,8 @@
  * an lw_error ** with lw_error_free. Freeing NULL does nothing.
  *
  * user is yours: the library hands it to the callback and, when no callback
- * will run any more, exactly once to free_user.
+ * will run any more, exactly once to free_user. The same holds for the function and
+ * the user of lw_config_set_log.
  *
  * Payloads, and reasons for closing, are a pointer and a length and may contain
  * any bytes; NULL is fine for no bytes. What one writes down in a configuration
@@ -69,7 +76,8 @@
  *
  * NULL where something else was expected is LW_EINVAL, never a crash. A defect
  * in the library is LW_EPANIC, and the client it happened to is closed. There is
- * no errno, no "last error" and no log.
+ * no errno. lw_config_set_log tells of each step of a client, lw_client_stats of its
+ * state at any moment.
  *
  * EVENTS
  *
@@ -78,6 +86,16 @@
  * CLOSED is always the last event, and comes exactly once, unless the client is
  * freed first: after that nothing comes. New kinds of events may appear in later
  * versions; ignore what you do not know.
+ *
+ * QUESTIONS
+ *
+ * A client asks only if it was told to. With lw_config_set_before_connect each attempt
+ * waits, after LW_EVENT_BEFORE_CONNECT, for lw_client_proceed, which may name URL,
+ * headers and subprotocols anew (a token that expires), or for lw_client_refuse. With
+ * lw_config_set_should_reconnect each loss and each failed attempt waits, after
+ * LW_EVENT_SHOULD_RECONNECT, for lw_client_decide. An answer that takes long is given
+ * later, from a thread of yours; lw_config_set_hook_timeout limits the wait.
+ * lw_client_close, lw_client_free and lw_client_release go through meanwhile.
  *
  * LARGE MESSAGES
  *
@@ -96,8 +114,9 @@
  * FORK
  *
  * A client does not survive fork(): in the child, sending to an inherited client,
- * pinging, closing and driving it answer LW_EFORKED. Freeing it there is fine; the
- * parent's connection is untouched, and the child can make clients of its own.
+ * pinging, closing, reconnecting and driving it, and answering its questions, answer
+ * LW_EFORKED. Freeing it there is fine; the parent's connection is untouched, and the
+ * child can make clients of its own.
  *
  * A program may return from main or call exit() with clients open.
  */
@@ -141,6 +160,12 @@ typedef struct lw_error lw_error;
  * The response headers of an event; see lw_event_header.
  */
 typedef struct lw_headers lw_headers;
+
+/**
+ * Frees a user pointer, once it is not needed any more; see lw_client_new and
+ * lw_config_set_log.
+ */
+typedef void (*lw_free_user)(void *user);
 
 /* Version ------------------------------------------------------------------------- */
 
@@ -284,6 +309,11 @@ uint32_t lw_version_number(void);
 #define LW_EUNSUPPORTED -22
 
 /**
+ * The answer to LW_EVENT_BEFORE_CONNECT was lw_client_refuse.
+ */
+#define LW_EHOOK -23
+
+/**
  * The code of an error; LW_OK if it is NULL.
  */
 int32_t lw_error_code(const lw_error *error);
@@ -397,30 +427,24 @@ int32_t lw_config_set_heartbeat(lw_config *config,
                                 uint32_t timeout_ms);
 
 /**
- * How to come back after a loss: the wait before attempt n is drawn between
- * min_ms and min(max_ms, min_ms * factor^n). Gives up after
- * max_attempts failed attempts in a row (0: never); a connection that lived
- * for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
- * 0, 5,000. LW_EINVAL also if min_ms is greater than max_ms, or factor less
- * than 1 or not finite.
- */
-int32_t lw_config_set_reconnect(lw_config *config,
-                                uint32_t min_ms,
-                                uint32_t max_ms,
-                                double factor,
-                                uint32_t max_attempts,
-                                uint32_t stable_after_ms);
-
-/**
- * The client lives as long as its first connection.
- */
-int32_t lw_config_set_reconnect_off(lw_config *config);
-
-/**
  * What a send does while the client is not connected: LW_OFFLINE_QUEUE or
  * LW_OFFLINE_REFUSE.
  */
 int32_t lw_config_set_offline(lw_config *config, uint32_t offline);
+
+/**
+ * Messages that waited for a connection for ms are dropped (0: never), and counted:
+ * expired of LW_EVENT_OPEN and of lw_stats. Default: 0.
+ */
+int32_t lw_config_set_offline_max_age(lw_config *config, uint32_t ms);
+
+/**
+ * For hosted clients: how long messages may wait for a program that does not call
+ * lw_client_drive (0: for ever), before the log and stalled_ms of lw_stats tell of it
+ * and, if close is true, the connection is closed with code 1001 and the client ends
+ * with LW_ETIMEOUT. Default: 0, false.
+ */
+int32_t lw_config_set_consumer_timeout(lw_config *config, uint32_t ms, bool close);
 
 /**
  * true delivers messages in pieces, as they arrive, instead of whole. Then neither
@@ -449,6 +473,118 @@ int32_t lw_config_set_send_buffer(lw_config *config, size_t bytes);
  * stops. Default: 16 MiB.
  */
 int32_t lw_config_set_receive_buffer(lw_config *config, size_t bytes);
+
+/* Configuration: reconnecting ----------------------------------------------------- */
+
+/**
+ * How to come back after a loss: the wait before attempt n is drawn between
+ * min_ms and min(max_ms, min_ms * factor^n). Gives up after
+ * max_attempts failed attempts in a row (0: never); a connection that lived
+ * for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
+ * 0, 5,000. The other settings of reconnecting stay as they are. LW_EINVAL also if min_ms is greater than max_ms, or factor less
+ * than 1 or not finite.
+ */
+int32_t lw_config_set_reconnect(lw_config *config,
+                                uint32_t min_ms,
+                                uint32_t max_ms,
+                                double factor,
+                                uint32_t max_attempts,
+                                uint32_t stable_after_ms);
+
+/**
+ * The client lives as long as its first connection.
+ */
+int32_t lw_config_set_reconnect_off(lw_config *config);
+
+/**
+ * Gives up when there was no stable connection for ms (0: never). Default: 0. This and
+ * the next three also switch reconnecting on.
+ */
+int32_t lw_config_set_reconnect_max_time(lw_config *config, uint32_t ms);
+
+/**
+ * A server that says Retry-After is not called again earlier, but not later than this
+ * for its sake. Default: 3,600,000 ms.
+ */
+int32_t lw_config_set_max_retry_after(lw_config *config, uint32_t ms);
+
+/**
+ * After the close codes 1012 (restart) and 1013 (try again later) the wait is drawn
+ * between min_ms and max_ms. Default: 5,000 and 30,000. LW_EINVAL also if min_ms is
+ * greater than max_ms.
+ */
+int32_t lw_config_set_restart_delay(lw_config *config, uint32_t min_ms, uint32_t max_ms);
+
+/**
+ * Has a cause be tried again, or not, whatever the rule says: an HTTP status (100 to
+ * 599), the peer's close code (1000 to 4999, 1005 for none) or an LW_E code. Of several
+ * for one cause the last counts. LW_EINVAL also for other numbers.
+ */
+int32_t lw_config_set_retry(lw_config *config, int32_t cause, bool retry);
+
+/**
+ * true has each attempt wait for an answer to LW_EVENT_BEFORE_CONNECT. Default: false.
+ */
+int32_t lw_config_set_before_connect(lw_config *config, bool on);
+
+/**
+ * true has each loss, and each failed attempt, wait for an answer to
+ * LW_EVENT_SHOULD_RECONNECT. Default: false.
+ */
+int32_t lw_config_set_should_reconnect(lw_config *config, bool on);
+
+/**
+ * How long the answer to either may take, from the event on. Default: 10,000 ms.
+ */
+int32_t lw_config_set_hook_timeout(lw_config *config, uint32_t ms);
+
+/* Configuration: log -------------------------------------------------------------- */
+
+/**
+ * lw_config_set_log: something was lost.
+ */
+#define LW_LOG_ERROR 1
+
+/**
+ * lw_config_set_log: something went wrong and is being dealt with.
+ */
+#define LW_LOG_WARNING 2
+
+/**
+ * lw_config_set_log: a connection came or went.
+ */
+#define LW_LOG_INFO 3
+
+/**
+ * lw_config_set_log: each step.
+ */
+#define LW_LOG_DEBUG 4
+
+/**
+ * Gets one line of the log: its level, LW_LOG_*, and a NUL-terminated sentence in UTF-8
+ * that lives until the function returns, without a line break at its end. Never with
+ * credentials, and never with what messages say.
+ *
+ * It is called on the library's threads and on those that call the library, several at
+ * a time. It must not block nor free a client, and no C++ exception may leave it.
+ */
+typedef void (*lw_log_fn)(int32_t level, const char *text, void *user);
+
+/**
+ * Hands what the clients made from this configuration do to log, with user: lines up to
+ * level, one of LW_LOG_*. Default: none.
+ *
+ * free_user (which may be NULL) is called with user exactly once, when no line will
+ * come any more: after the configuration is freed or told another log, and each client
+ * made from it has ended and is freed, on the thread that happened to be the last; or
+ * at once if this function fails. Lines may come until then. LW_EINVAL also for
+ * another level, and for NULL instead of a function.
+ */
+int32_t lw_config_set_log(lw_config *config,
+                          int32_t level,
+                          lw_log_fn log,
+                          void *user,
+                          lw_free_user free_user);
 
 /* Configuration: TLS -------------------------------------------------------------- */
 
@@ -534,7 +670,7 @@ int32_t lw_config_set_compression_context_takeover(lw_config *config,
 /* Events -------------------------------------------------------------------------- */
 
 /**
- * The connection is open: attempt, reconnects, subprotocol, extensions and
+ * The connection is open: attempt, reconnects, subprotocol, extensions, expired and
  * lw_event_header. What is sent from within this event precedes whatever was
  * queued while the client was down.
  */
@@ -564,9 +700,9 @@ int32_t lw_config_set_compression_context_takeover(lw_config *config,
 #define LW_EVENT_DRAIN 5
 
 /**
- * The last event, exactly once: code, reason, clean, and error unless this
- * end was wanted by one of the two sides. Data, len and headers as for
- * LW_EVENT_DOWN.
+ * The last event, exactly once: code, reason, clean, unsent_messages, unsent_bytes, and
+ * error unless this end was wanted by one of the two sides. Data, len and headers as
+ * for LW_EVENT_DOWN.
  */
 #define LW_EVENT_CLOSED 6
 
@@ -578,6 +714,23 @@ int32_t lw_config_set_compression_context_takeover(lw_config *config,
  * meanwhile has no last part: LW_EVENT_DOWN or LW_EVENT_CLOSED follows.
  */
 #define LW_EVENT_CHUNK 7
+
+/**
+ * With lw_config_set_before_connect. An attempt waits for lw_client_proceed or
+ * lw_client_refuse, here or later, from any thread: ask, attempt, reconnects, and error
+ * for why the attempt or connection before came to nothing. Data, len and headers as
+ * for LW_EVENT_DOWN. Without an answer within the hook timeout the attempt fails with
+ * LW_ETIMEOUT.
+ */
+#define LW_EVENT_BEFORE_CONNECT 8
+
+/**
+ * With lw_config_set_should_reconnect. A loss or a failed attempt waits for
+ * lw_client_decide, here or later, from any thread: ask, retry, and as for
+ * LW_EVENT_DOWN. Without an answer within the hook timeout it is as retry says.
+ * LW_EVENT_DOWN or LW_EVENT_CLOSED follows.
+ */
+#define LW_EVENT_SHOULD_RECONNECT 9
 
 /**
  * One thing that happened to a client. The event and everything it points to
@@ -597,17 +750,18 @@ typedef struct lw_event {
      */
     uint32_t kind;
     /**
-     * OPEN: how many attempts this connection took, counted from 1. DOWN: how
-     * many failed since the last open connection.
+     * OPEN: how many attempts this connection took, counted from 1. BEFORE_CONNECT:
+     * which one this is, counted in the same way. DOWN, SHOULD_RECONNECT: how many
+     * failed since the last open connection.
      */
     uint32_t attempt;
     /**
-     * OPEN: how many connections were open before this one.
+     * OPEN, BEFORE_CONNECT: how many connections were open before this one.
      */
     uint32_t reconnects;
     /**
-     * DOWN, CLOSED: the peer's close code as it came; CLOSED: 1005 if its
-     * close frame had none, 1006 if there was no close frame.
+     * DOWN, SHOULD_RECONNECT, CLOSED: the peer's close code as it came, 1005 if its
+     * close frame had none. Without a close frame 1006 in CLOSED, 0 in the others.
      */
     uint16_t code;
     /**
@@ -620,8 +774,8 @@ typedef struct lw_event {
      */
     bool clean;
     /**
-     * MESSAGE, CHUNK, PONG: the payload, not NUL-terminated. DOWN, CLOSED: the
-     * beginning of the body with which the server refused the handshake.
+     * MESSAGE, CHUNK, PONG: the payload, not NUL-terminated. If error is LW_ESTATUS:
+     * the beginning of the body with which the server refused the handshake.
      */
     const uint8_t *data;
     /**
@@ -629,7 +783,7 @@ typedef struct lw_event {
      */
     size_t len;
     /**
-     * DOWN, CLOSED: the cause; NULL if there is none.
+     * DOWN, CLOSED, BEFORE_CONNECT, SHOULD_RECONNECT: the cause; NULL if there is none.
      */
     const lw_error *error;
     /**
@@ -649,7 +803,7 @@ typedef struct lw_event {
      */
     const char *extensions;
     /**
-     * DOWN: the wait before the next attempt.
+     * DOWN, SHOULD_RECONNECT: the wait before the next attempt.
      */
     uint64_t retry_in_ms;
     /**
@@ -669,6 +823,28 @@ typedef struct lw_event {
      * CHUNK: the message is complete.
      */
     bool last;
+    /**
+     * BEFORE_CONNECT, SHOULD_RECONNECT: what the answer has to name; never 0.
+     */
+    uint64_t ask;
+    /**
+     * CLOSED: how many messages never left; lw_client_unsent has them.
+     */
+    size_t unsent_messages;
+    /**
+     * CLOSED: how many bytes these are.
+     */
+    size_t unsent_bytes;
+    /**
+     * OPEN: how many messages were dropped since the last connection because they had
+     * waited for too long; see lw_config_set_offline_max_age.
+     */
+    size_t expired;
+    /**
+     * SHOULD_RECONNECT: what would happen without an answer: whether another attempt
+     * follows.
+     */
+    bool retry;
 } lw_event;
 
 /**
@@ -679,13 +855,8 @@ typedef struct lw_event {
 typedef void (*lw_callback)(lw_client *client, const struct lw_event *event, void *user);
 
 /**
- * Frees the user pointer of a client; see lw_client_new.
- */
-typedef void (*lw_free_user)(void *user);
-
-/**
  * Finds a response header by its name, in any case: the first of that name in
- * an OPEN event, or in a DOWN or CLOSED event whose error is LW_ESTATUS.
+ * an OPEN event, or in an event whose error is LW_ESTATUS.
  * Stores where the value begins and its length in value and len, and
  * returns true; or stores NULL and 0 and returns false. Only during the
  * callback.
@@ -741,23 +912,6 @@ bool lw_event_header(const struct lw_event *event,
  * callback freed the client; no event will ever come.
  */
 #define LW_DRIVE_FINISHED 2
-
-/**
- * lw_client_send, lw_message_begin: a text message, in UTF-8.
- */
-#define LW_TEXT 1
-
-/**
- * lw_client_send, lw_message_begin: a binary message.
- */
-#define LW_BINARY 2
-
-/**
- * lw_client_send, lw_message_begin: as it is, even if compression was agreed on; for
- * what is compressed already, or secret beside what others can choose (RFC 7692
- * section 8).
- */
-#define LW_SEND_UNCOMPRESSED 1
 
 /**
  * Starts a client that the library drives on a thread of its own: callback
@@ -819,43 +973,6 @@ int32_t lw_client_drive(lw_client *client,
                         void *user);
 
 /**
- * Sends len bytes of UTF-8 as a text message, from the calling thread. Never
- * blocks: what the kernel does not take now is kept and sent later. The bytes
- * are copied or gone when this returns.
- *
- * Returns LW_OK; LW_EFULL if the send buffer is full (nothing was taken, and
- * LW_EVENT_DRAIN follows); LW_EOFFLINE if not connected and so configured;
- * LW_ECLOSED; LW_EUTF8; LW_ETOOBIG past the largest message; LW_EFORKED. Any
- * thread, also inside a callback.
- */
-int32_t lw_client_send_text(lw_client *client, const char *text, size_t len);
-
-/**
- * Sends len bytes as a binary message; like lw_client_send_text.
- */
-int32_t lw_client_send_binary(lw_client *client, const void *data, size_t len);
-
-/**
- * Sends len bytes as a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
- * LW_SEND_UNCOMPRESSED. Like lw_client_send_text; LW_EINVAL also for other kinds and
- * flags.
- */
-int32_t lw_client_send(lw_client *client,
-                       uint32_t kind,
-                       const void *data,
-                       size_t len,
-                       uint32_t flags);
-
-/**
- * Sends a ping with up to 125 bytes; the answer is an LW_EVENT_PONG.
- *
- * Returns LW_OK; LW_EOFFLINE if not connected; LW_EINVAL if the payload is
- * too long; LW_EFULL; LW_ECLOSED; LW_EFORKED. Any thread, also inside a
- * callback.
- */
-int32_t lw_client_ping(lw_client *client, const void *data, size_t len);
-
-/**
  * Begins the closing handshake, after everything sent so far, and ends the
  * client's life: it does not reconnect. code is 1000 to 1003, 1007 to 1014
  * or 3000 to 4999; 0 sends neither code nor reason. The reason is UTF-8, at
@@ -869,6 +986,26 @@ int32_t lw_client_close(lw_client *client,
                         uint16_t code,
                         const char *reason,
                         size_t reason_len);
+
+/**
+ * Connects anew: at once instead of waiting for the next attempt, or in place of a
+ * connection that is open, which is given up (code 1001). Without effect on an
+ * attempt that is under way.
+ *
+ * Returns LW_OK; LW_EUNSUPPORTED for a client that does not reconnect; LW_EINVAL;
+ * LW_EFORKED. Any thread, also inside a callback.
+ */
+int32_t lw_client_reconnect(lw_client *client);
+
+/**
+ * A hint that another network may be in use. A client that waits for its next attempt
+ * makes it at once, with the back-off begun anew. An open connection is asked for a
+ * sign of life, and lost (LW_EHEARTBEAT) without one within 5 s, or the heartbeat's
+ * timeout if that is shorter.
+ *
+ * Returns LW_OK, LW_EINVAL or LW_EFORKED. Any thread, also inside a callback.
+ */
+int32_t lw_client_network_changed(lw_client *client);
 
 /**
  * Where the client is in its life: LW_STATE_*, or LW_EINVAL for NULL. Any
@@ -917,12 +1054,271 @@ void lw_client_release(lw_client *client);
  */
 int32_t lw_shutdown(uint32_t limit_ms);
 
+/* Questions ----------------------------------------------------------------------- */
+
+/**
+ * Has the attempt of LW_EVENT_BEFORE_CONNECT go on: as configured if changes is NULL,
+ * else with the URL, all the headers and all the subprotocols of changes instead, for
+ * this attempt only. The rest of changes is without effect; it is copied.
+ *
+ * Returns LW_OK; LW_EINVAL if ask is not the number of a question that is open:
+ * answered already, or too late; LW_EURL or LW_EINVAL for changes that cannot be used,
+ * after which the question stays open; LW_EFORKED. Any thread, also inside a callback.
+ */
+int32_t lw_client_proceed(lw_client *client, uint64_t ask, const lw_config *changes);
+
+/**
+ * Has the attempt of LW_EVENT_BEFORE_CONNECT fail with LW_EHOOK and reason, which is
+ * UTF-8 and may be NULL. Another attempt follows if retry is true, as after any
+ * failure; else the client ends.
+ *
+ * Returns LW_OK; LW_EINVAL, also if ask is not the number of a question that is open;
+ * LW_EFORKED. Any thread, also inside a callback.
+ */
+int32_t lw_client_refuse(lw_client *client,
+                         uint64_t ask,
+                         const char *reason,
+                         size_t len,
+                         bool retry);
+
+/**
+ * Answers LW_EVENT_SHOULD_RECONNECT: whether another attempt follows.
+ *
+ * Returns LW_OK; LW_EINVAL if ask is not the number of a question that is open;
+ * LW_EFORKED. Any thread, also inside a callback.
+ */
+int32_t lw_client_decide(lw_client *client, uint64_t ask, bool retry);
+
+/* Statistics ---------------------------------------------------------------------- */
+
+/**
+ * A client at one moment. Counters are over its whole life, all connections together.
+ * Members may be added at the end.
+ */
+typedef struct lw_stats {
+    /**
+     * Set it to sizeof(lw_stats). On return: how many bytes of it the library knew and
+     * filled; those behind it are 0.
+     */
+    size_t size;
+    /**
+     * LW_STATE_*.
+     */
+    int32_t state;
+    /**
+     * The attempt that is under way or, while LW_STATE_DOWN, is waiting for its time:
+     * counted from 1 since the last open connection. While open, how many it took.
+     */
+    uint32_t attempt;
+    /**
+     * Connections that were opened.
+     */
+    uint32_t connections;
+    /**
+     * Why the latest connection was lost, or the latest attempt failed: an LW_E code,
+     * or LW_OK if none was yet.
+     */
+    int32_t last_error;
+    /**
+     * The HTTP status of that error, for LW_ESTATUS; otherwise 0.
+     */
+    int32_t last_error_http_status;
+    /**
+     * Its message, NUL-terminated UTF-8, cut where it is longer; "" if there is none.
+     */
+    char last_error_message[256];
+    /**
+     * The time until the next attempt, while LW_STATE_DOWN; -1 otherwise.
+     */
+    int64_t next_retry_ms;
+    /**
+     * How long the connection has been open; -1 if it is not.
+     */
+    int64_t connected_for_ms;
+    /**
+     * When it was opened, by the system's clock: milliseconds since the beginning of
+     * 1970 (UTC); -1 if it is not open.
+     */
+    int64_t connected_since_ms;
+    /**
+     * Messages taken by sends; those that expired or never left included.
+     */
+    uint64_t messages_sent;
+    /**
+     * Messages that came, whole or in parts.
+     */
+    uint64_t messages_received;
+    /**
+     * Bytes of frames handed to the kernel or to TLS.
+     */
+    uint64_t bytes_sent;
+    /**
+     * Bytes of frames that came.
+     */
+    uint64_t bytes_received;
+    /**
+     * Pings sent, those of the heartbeat included.
+     */
+    uint64_t pings_sent;
+    /**
+     * Pongs that answered one of them.
+     */
+    uint64_t pongs_received;
+    /**
+     * The latest round trip of a ping; -1 if there is none.
+     */
+    int64_t round_trip_us;
+    /**
+     * The round trip smoothed as TCP does it (RFC 6298: 7/8 old, 1/8 new); -1 if there
+     * is none.
+     */
+    int64_t smoothed_round_trip_us;
+    /**
+     * Bytes that were taken by sends and not yet by the kernel.
+     */
+    size_t buffered_amount;
+    /**
+     * Hosted: bytes of messages that wait for lw_client_drive.
+     */
+    size_t inbox;
+    /**
+     * Messages dropped because they had waited too long for a connection; see
+     * lw_config_set_offline_max_age.
+     */
+    uint64_t expired;
+    /**
+     * For how long messages have waited for lw_client_drive, once that is longer than
+     * lw_config_set_consumer_timeout says; -1 otherwise.
+     */
+    int64_t stalled_ms;
+    /**
+     * Bytes of messages that were compressed to be sent, before that …
+     */
+    uint64_t deflated_before;
+    /**
+     * … and after it.
+     */
+    uint64_t deflated_after;
+    /**
+     * Bytes of compressed messages as they came …
+     */
+    uint64_t inflated_before;
+    /**
+     * … and as they were delivered.
+     */
+    uint64_t inflated_after;
+} lw_stats;
+
+/**
+ * Fills stats, whose size the caller has set.
+ *
+ * Returns LW_OK; LW_EINVAL for NULL, or for a size that is smaller than the first
+ * version of the struct. Any thread, also inside a callback.
+ */
+int32_t lw_client_stats(const lw_client *client, struct lw_stats *stats);
+
+/* Sending ------------------------------------------------------------------------- */
+
+/**
+ * lw_client_send, lw_message_begin: a text message, in UTF-8.
+ */
+#define LW_TEXT 1
+
+/**
+ * lw_client_send, lw_message_begin: a binary message.
+ */
+#define LW_BINARY 2
+
+/**
+ * lw_client_send, lw_message_begin: as it is, even if compression was agreed on; for
+ * what is compressed already, or secret beside what others can choose (RFC 7692
+ * section 8).
+ */
+#define LW_SEND_UNCOMPRESSED 1
+
+/**
+ * lw_client_send, lw_message_begin: as from within LW_EVENT_OPEN, wherever it is sent
+ * from: as long as that event or its lw_client_hold lasts it precedes what was queued
+ * while the client was down. At any other time without effect.
+ */
+#define LW_SEND_AHEAD 2
+
+/**
+ * Gets one message that never left: LW_TEXT or LW_BINARY, and len bytes that live until
+ * it returns.
+ */
+typedef void (*lw_unsent_fn)(uint32_t kind, const uint8_t *data, size_t len, void *user);
+
+/**
+ * Sends len bytes of UTF-8 as a text message, from the calling thread. Never
+ * blocks: what the kernel does not take now is kept and sent later. The bytes
+ * are copied or gone when this returns.
+ *
+ * Returns LW_OK; LW_EFULL if the send buffer is full (nothing was taken, and
+ * LW_EVENT_DRAIN follows); LW_EOFFLINE if not connected and so configured;
+ * LW_ECLOSED; LW_EUTF8; LW_ETOOBIG past the largest message; LW_EFORKED. Any
+ * thread, also inside a callback.
+ */
+int32_t lw_client_send_text(lw_client *client, const char *text, size_t len);
+
+/**
+ * Sends len bytes as a binary message; like lw_client_send_text.
+ */
+int32_t lw_client_send_binary(lw_client *client, const void *data, size_t len);
+
+/**
+ * Sends len bytes as a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
+ * what is wanted of LW_SEND_UNCOMPRESSED | LW_SEND_AHEAD. Like lw_client_send_text;
+ * LW_EINVAL also for other kinds and flags.
+ */
+int32_t lw_client_send(lw_client *client,
+                       uint32_t kind,
+                       const void *data,
+                       size_t len,
+                       uint32_t flags);
+
+/**
+ * Sends a ping with up to 125 bytes; the answer is an LW_EVENT_PONG.
+ *
+ * Returns LW_OK; LW_EOFFLINE if not connected; LW_EINVAL if the payload is
+ * too long; LW_EFULL; LW_ECLOSED; LW_EFORKED. Any thread, also inside a
+ * callback.
+ */
+int32_t lw_client_ping(lw_client *client, const void *data, size_t len);
+
+/**
+ * From within LW_EVENT_OPEN: what was queued while the client was down waits until
+ * lw_client_ready, so that an answer of the server's can be awaited first. What is sent
+ * meanwhile with LW_SEND_AHEAD goes out.
+ *
+ * Stores the number of the connection in hold, for lw_client_ready, and returns LW_OK;
+ * or stores 0 there and returns LW_EOFFLINE if there is no connection that has just
+ * opened; LW_EINVAL. Any thread, while the event lasts.
+ */
+int32_t lw_client_hold(lw_client *client, uint64_t *hold);
+
+/**
+ * Has the queue follow on the connection that was held. Without effect if that one is
+ * gone. Returns LW_OK or LW_EINVAL. Any thread, also inside a callback.
+ */
+int32_t lw_client_ready(lw_client *client, uint64_t hold);
+
+/**
+ * Hands each message that never left to callback, with user, in the order in which they
+ * were sent, before it returns. From LW_EVENT_CLOSED on, and once: a second call finds
+ * none, nor does a call before that event.
+ *
+ * Returns LW_OK, or LW_EINVAL for NULL. Any thread, also inside a callback; callback
+ * runs on this thread, and may free the client.
+ */
+int32_t lw_client_unsent(lw_client *client, lw_unsent_fn callback, void *user);
+
 /* Messages ------------------------------------------------------------------------ */
 
 /**
  * Begins a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
- * LW_SEND_UNCOMPRESSED. Stores it in message and returns LW_OK; or stores NULL
- * there and returns a code: LW_EOFFLINE if not connected, or if messages that were
+ * what is wanted of LW_SEND_UNCOMPRESSED | LW_SEND_AHEAD. Stores it in message and
+ * returns LW_OK; or stores NULL there and returns a code: LW_EOFFLINE if not connected, or if messages that were
  * queued meanwhile have yet to go out, for this one is never queued; LW_EBUSY while
  * another such message of this client has not ended; LW_EINVAL; LW_ECLOSED;
  * LW_EFORKED.

@@ -25,7 +25,8 @@
 // handler is caught, the client is closed with code 1011, and of the handlers only `closed`
 // is still called. The exception is thrown again by wait_closed, close_and_wait
 // and hosted_client::drive; a program that calls none of them has asked not to
-// know.
+// know. The handler before_connect is different: an exception refuses the attempt
+// that it was asked about.
 #ifndef LONGWIRE_HPP
 #define LONGWIRE_HPP
 
@@ -44,6 +45,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #if __cplusplus >= 201703L
 #include <string_view>
@@ -104,7 +106,28 @@ private:
     int http_status_;
 };
 
+// Thrown by the handler before_connect: no attempt is of any use, and the client is to
+// end with LW_EHOOK. Any other exception is a failed attempt like others.
+class give_up : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+// Gets lines of the log: the level, LW_LOG_*, and the text. See lw_log_fn for the threads;
+// an exception of it is ignored.
+using log_handler = std::function<void(std::int32_t, view)>;
+
 namespace detail {
+
+inline void on_log(std::int32_t level, const char *text, void *user) noexcept {
+    try {
+        (*static_cast<log_handler *>(user))(level, text);
+    } catch (...) {
+        // Nobody waits for it, and what the log tells of has to go on.
+    }
+}
+
+inline void on_log_free(void *user) noexcept { delete static_cast<log_handler *>(user); }
 
 inline std::int32_t check(std::int32_t code, const char *what) {
     if (code < 0) {
@@ -246,9 +269,52 @@ public:
     config &set_reconnect_off() {
         return set(lw_config_set_reconnect_off(get()), "set_reconnect_off");
     }
+    // 0 means never to give up. This and the next three also switch reconnecting on.
+    config &set_reconnect_max_time(std::chrono::milliseconds most) {
+        const char *what = "set_reconnect_max_time";
+        return set(lw_config_set_reconnect_max_time(get(), detail::milliseconds(most, what)), what);
+    }
+    config &set_max_retry_after(std::chrono::milliseconds most) {
+        const char *what = "set_max_retry_after";
+        return set(lw_config_set_max_retry_after(get(), detail::milliseconds(most, what)), what);
+    }
+    config &set_restart_delay(std::chrono::milliseconds min_delay,
+                              std::chrono::milliseconds max_delay) {
+        const char *what = "set_restart_delay";
+        return set(lw_config_set_restart_delay(get(), detail::milliseconds(min_delay, what),
+                                               detail::milliseconds(max_delay, what)),
+                   what);
+    }
+    // The cause: an HTTP status, the peer's close code, or LW_E*.
+    config &set_retry(std::int32_t cause, bool retry) {
+        return set(lw_config_set_retry(get(), cause, retry), "set_retry");
+    }
+    // For the answers of the handlers before_connect and should_reconnect.
+    config &set_hook_timeout(std::chrono::milliseconds limit) {
+        const char *what = "set_hook_timeout";
+        return set(lw_config_set_hook_timeout(get(), detail::milliseconds(limit, what)), what);
+    }
     // LW_OFFLINE_QUEUE or LW_OFFLINE_REFUSE.
     config &set_offline(std::uint32_t offline) {
         return set(lw_config_set_offline(get(), offline), "set_offline");
+    }
+    // 0 means never.
+    config &set_offline_max_age(std::chrono::milliseconds age) {
+        const char *what = "set_offline_max_age";
+        return set(lw_config_set_offline_max_age(get(), detail::milliseconds(age, what)), what);
+    }
+    // For a hosted_client that is not driven; 0 means never. With `close` it ends then.
+    config &set_consumer_timeout(std::chrono::milliseconds limit, bool close = false) {
+        const char *what = "set_consumer_timeout";
+        return set(lw_config_set_consumer_timeout(get(), detail::milliseconds(limit, what), close),
+                   what);
+    }
+    // Lines up to `level`, LW_LOG_*.
+    config &set_log(std::int32_t level, log_handler log) {
+        lw_log_fn call = log ? detail::on_log : nullptr;
+        std::unique_ptr<log_handler> user(new log_handler(std::move(log)));
+        return set(lw_config_set_log(get(), level, call, user.release(), detail::on_log_free),
+                   "set_log");
     }
     config &set_streaming(bool streaming) {
         return set(lw_config_set_streaming(get(), streaming), "set_streaming");
@@ -305,12 +371,10 @@ protected:
     const lw_event *event_;
 };
 
-// What DOWN and CLOSED share.
+// What the events with an error share.
 class failure : public event_ref {
 public:
     using event_ref::event_ref;
-    // The peer's close code.
-    std::uint16_t code() const noexcept { return event_->code; }
     // LW_OK if there is no error.
     std::int32_t error_code() const noexcept { return lw_error_code(event_->error); }
     // "" if there is no error.
@@ -335,6 +399,8 @@ public:
     // "" if the server chose none.
     view subprotocol() const noexcept { return event_->subprotocol; }
     view extensions() const noexcept { return event_->extensions; }
+    // How many messages had waited for too long; see set_offline_max_age.
+    std::size_t expired() const noexcept { return event_->expired; }
     // The first response header of this name, "" if there is none.
     view header(view name) const { return find(name); }
 };
@@ -376,6 +442,8 @@ public:
 class down : public detail::failure {
 public:
     using failure::failure;
+    // The peer's close code, 0 if there is none.
+    std::uint16_t code() const noexcept { return event_->code; }
     // How many attempts failed since the last open connection.
     std::uint32_t attempt() const noexcept { return event_->attempt; }
     std::chrono::milliseconds retry_in() const noexcept {
@@ -383,13 +451,54 @@ public:
     }
 };
 
+// An attempt that is about to begin, and waits for an answer: one of these functions, or
+// those of client_ref, later and from any thread, within set_hook_timeout.
+class attempt : public detail::failure {
+public:
+    attempt(const lw_event *event, lw_client *client) noexcept : failure(event), client_(client) {}
+    // What a later answer has to name.
+    std::uint64_t ask() const noexcept { return event_->ask; }
+    // Which attempt this is since the last open connection, counted from 1.
+    std::uint32_t number() const noexcept { return event_->attempt; }
+    // How many connections were open before.
+    std::uint32_t reconnects() const noexcept { return event_->reconnects; }
+
+    // As configured.
+    void proceed() const { detail::check(lw_client_proceed(client_, ask(), nullptr), "proceed"); }
+    // With the URL, headers and subprotocols of `changes` instead, this time.
+    void proceed(const config &changes) const {
+        detail::check(lw_client_proceed(client_, ask(), changes.get()), "proceed");
+    }
+    // The attempt fails with LW_EHOOK; without `retry` the client ends.
+    void refuse(view reason, bool retry = true) const {
+        detail::check(lw_client_refuse(client_, ask(), reason.data(), reason.size(), retry),
+                      "refuse");
+    }
+
+private:
+    lw_client *client_;
+};
+
+// A loss, or a failed attempt, about which the handler decides.
+class outage : public down {
+public:
+    using down::down;
+    // What would happen without the handler: whether another attempt follows.
+    bool retry() const noexcept { return event_->retry; }
+};
+
 // The end.
 class closed : public detail::failure {
 public:
     using failure::failure;
+    // The peer's close code.
+    std::uint16_t code() const noexcept { return event_->code; }
     view reason() const noexcept { return view(event_->reason, event_->reason_len); }
     // Whether the closing handshake was completed.
     bool clean() const noexcept { return event_->clean; }
+    // How many messages never left, and their bytes; client_ref::take_unsent returns them.
+    std::size_t unsent_messages() const noexcept { return event_->unsent_messages; }
+    std::size_t unsent_bytes() const noexcept { return event_->unsent_bytes; }
 };
 
 // How a client ended, to keep.
@@ -405,11 +514,69 @@ struct ending {
 // LW_SEND_UNCOMPRESSED.
 enum class compress { no, yes };
 
+// Whether a message belongs to what is sent from within `open`; see LW_SEND_AHEAD.
+enum class ahead { no, yes };
+
+// A message that never left.
+struct unsent {
+    bool is_text;
+    std::string data;
+};
+
+// A client at one moment: the members of lw_stats, and the times among them as such.
+// Times are -1 where there is none.
+struct stats : lw_stats {
+    std::chrono::milliseconds next_retry() const noexcept {
+        return std::chrono::milliseconds(next_retry_ms);
+    }
+    std::chrono::milliseconds connected_for() const noexcept {
+        return std::chrono::milliseconds(connected_for_ms);
+    }
+    std::chrono::system_clock::time_point connected_since() const noexcept {
+        return std::chrono::system_clock::time_point(std::chrono::milliseconds(connected_since_ms));
+    }
+    std::chrono::microseconds round_trip() const noexcept {
+        return std::chrono::microseconds(round_trip_us);
+    }
+    std::chrono::microseconds smoothed_round_trip() const noexcept {
+        return std::chrono::microseconds(smoothed_round_trip_us);
+    }
+    std::chrono::milliseconds stalled() const noexcept {
+        return std::chrono::milliseconds(stalled_ms);
+    }
+    // What became of each byte that was compressed, sent and received; 1 if none was.
+    double sent_ratio() const noexcept { return ratio(deflated_after, deflated_before); }
+    double received_ratio() const noexcept { return ratio(inflated_before, inflated_after); }
+
+private:
+    static double ratio(std::uint64_t small, std::uint64_t large) noexcept {
+        return large == 0 ? 1.0 : static_cast<double>(small) / static_cast<double>(large);
+    }
+};
+
 namespace detail {
 
-inline std::uint32_t flags(compress may) noexcept {
-    return may == compress::no ? LW_SEND_UNCOMPRESSED : 0;
+inline std::uint32_t flags(compress may, ahead order) noexcept {
+    return (may == compress::no ? LW_SEND_UNCOMPRESSED : 0) |
+           (order == ahead::yes ? LW_SEND_AHEAD : 0);
 }
+
+// Messages that never left, on their way through C.
+struct unsent_list {
+    std::vector<unsent> messages;
+    std::exception_ptr thrown;
+
+    static void add(std::uint32_t kind, const std::uint8_t *data, std::size_t size,
+                    void *user) noexcept {
+        unsent_list *self = static_cast<unsent_list *>(user);
+        try {
+            std::string copy(reinterpret_cast<const char *>(data), size);
+            self->messages.push_back(unsent{kind == LW_TEXT, std::move(copy)});
+        } catch (...) {
+            self->thrown = std::current_exception();
+        }
+    }
+};
 
 } // namespace detail
 
@@ -457,35 +624,48 @@ class client_ref {
 public:
     explicit client_ref(lw_client *client) noexcept : client_(client) {}
 
-    void send_text(view text, compress may = compress::yes) {
-        detail::check(try_send_text(text, may), "send_text");
+    void send_text(view text, compress may = compress::yes, ahead order = ahead::no) {
+        detail::check(try_send_text(text, may, order), "send_text");
     }
-    void send_binary(view data, compress may = compress::yes) {
-        detail::check(try_send_binary(data, may), "send_binary");
+    void send_binary(view data, compress may = compress::yes, ahead order = ahead::no) {
+        detail::check(try_send_binary(data, may, order), "send_binary");
     }
-    void send_binary(const void *data, std::size_t size, compress may = compress::yes) {
-        detail::check(try_send_binary(data, size, may), "send_binary");
+    void send_binary(const void *data, std::size_t size, compress may = compress::yes,
+                     ahead order = ahead::no) {
+        detail::check(try_send_binary(data, size, may, order), "send_binary");
     }
 
     // LW_OK or a code instead of an exception; LW_EFULL is nothing exceptional.
-    std::int32_t try_send_text(view text, compress may = compress::yes) noexcept {
-        return lw_client_send(client_, LW_TEXT, text.data(), text.size(), detail::flags(may));
+    std::int32_t try_send_text(view text, compress may = compress::yes,
+                               ahead order = ahead::no) noexcept {
+        return lw_client_send(client_, LW_TEXT, text.data(), text.size(),
+                              detail::flags(may, order));
     }
-    std::int32_t try_send_binary(view data, compress may = compress::yes) noexcept {
-        return try_send_binary(data.data(), data.size(), may);
+    std::int32_t try_send_binary(view data, compress may = compress::yes,
+                                 ahead order = ahead::no) noexcept {
+        return try_send_binary(data.data(), data.size(), may, order);
     }
     std::int32_t try_send_binary(const void *data, std::size_t size,
-                                 compress may = compress::yes) noexcept {
-        return lw_client_send(client_, LW_BINARY, data, size, detail::flags(may));
+                                 compress may = compress::yes, ahead order = ahead::no) noexcept {
+        return lw_client_send(client_, LW_BINARY, data, size, detail::flags(may, order));
     }
 
     // Begins a message that is sent piece by piece; see lw_message_begin.
-    message_writer begin_text(compress may = compress::yes) {
-        return begin(LW_TEXT, may, "begin_text");
+    message_writer begin_text(compress may = compress::yes, ahead order = ahead::no) {
+        return begin(LW_TEXT, may, order, "begin_text");
     }
-    message_writer begin_binary(compress may = compress::yes) {
-        return begin(LW_BINARY, may, "begin_binary");
+    message_writer begin_binary(compress may = compress::yes, ahead order = ahead::no) {
+        return begin(LW_BINARY, may, order, "begin_binary");
     }
+
+    // From the handler `open`: what was queued while down waits until ready(), which takes
+    // the number that this returns. See lw_client_hold.
+    std::uint64_t hold() {
+        std::uint64_t number = 0;
+        detail::check(lw_client_hold(client_, &number), "hold");
+        return number;
+    }
+    void ready(std::uint64_t hold) { detail::check(lw_client_ready(client_, hold), "ready"); }
 
     void ping(view data = view()) {
         detail::check(lw_client_ping(client_, data.data(), data.size()), "ping");
@@ -493,6 +673,38 @@ public:
     // Begins the closing handshake and returns; `closed` follows.
     void close(std::uint16_t code = 1000, view reason = view()) {
         detail::check(lw_client_close(client_, code, reason.data(), reason.size()), "close");
+    }
+    // Connects anew: at once instead of waiting, or in place of an open connection.
+    void reconnect() { detail::check(lw_client_reconnect(client_), "reconnect"); }
+    // A hint that another network may be in use.
+    void network_changed() { detail::check(lw_client_network_changed(client_), "network_changed"); }
+
+    // Later answers to `before_connect`, for attempt::ask; see there.
+    void proceed(std::uint64_t ask) {
+        detail::check(lw_client_proceed(client_, ask, nullptr), "proceed");
+    }
+    void proceed(std::uint64_t ask, const config &changes) {
+        detail::check(lw_client_proceed(client_, ask, changes.get()), "proceed");
+    }
+    void refuse(std::uint64_t ask, view reason, bool retry = true) {
+        detail::check(lw_client_refuse(client_, ask, reason.data(), reason.size(), retry),
+                      "refuse");
+    }
+
+    // The messages that never left, in order, from `closed` on; a second call finds none.
+    std::vector<unsent> take_unsent() {
+        detail::unsent_list list;
+        detail::check(lw_client_unsent(client_, detail::unsent_list::add, &list), "take_unsent");
+        if (list.thrown) {
+            std::rethrow_exception(list.thrown);
+        }
+        return std::move(list.messages);
+    }
+    longwire::stats stats() const {
+        longwire::stats stats;
+        stats.size = sizeof(lw_stats);
+        detail::check(lw_client_stats(client_, &stats), "stats");
+        return stats;
     }
 
     // LW_STATE_*.
@@ -509,9 +721,9 @@ protected:
     lw_client *client_;
 
 private:
-    message_writer begin(std::uint32_t kind, compress may, const char *what) {
+    message_writer begin(std::uint32_t kind, compress may, ahead order, const char *what) {
         lw_message *message = nullptr;
-        detail::check(lw_message_begin(client_, kind, detail::flags(may), &message), what);
+        detail::check(lw_message_begin(client_, kind, detail::flags(may, order), &message), what);
         return message_writer(message);
     }
 };
@@ -527,6 +739,13 @@ struct handlers {
     std::function<void(client_ref, const longwire::down &)> down;
     std::function<void(client_ref)> drain;
     std::function<void(client_ref, const longwire::closed &)> closed;
+    // If there is one, each attempt waits for it, and for its answer: attempt::proceed or
+    // attempt::refuse, or later one of client_ref. An exception refuses the attempt;
+    // longwire::give_up ends the client.
+    std::function<void(client_ref, const longwire::attempt &)> before_connect;
+    // If there is one, each loss and each failed attempt waits for it: whether another
+    // attempt follows. outage::retry() is what the rule says.
+    std::function<bool(client_ref, const longwire::outage &)> should_reconnect;
 };
 
 namespace detail {
@@ -557,6 +776,12 @@ public:
     static void on_free(void *user) noexcept {
         std::unique_ptr<std::shared_ptr<state>> self(static_cast<std::shared_ptr<state> *>(user));
         (*self)->finish();
+    }
+
+    // Whoever has a handler for a question wants to be asked, and nobody else would answer.
+    void prepare(const config &config) const noexcept {
+        lw_config_set_before_connect(config.get(), static_cast<bool>(on_.before_connect));
+        lw_config_set_should_reconnect(config.get(), static_cast<bool>(on_.should_reconnect));
     }
 
     bool is_in_handler() const noexcept { return thread_.load() == std::this_thread::get_id(); }
@@ -609,8 +834,38 @@ private:
         case LW_EVENT_CLOSED:
             call(on_.closed, client, closed(event));
             break;
+        case LW_EVENT_BEFORE_CONNECT:
+            ask(client, attempt(event, client.get()));
+            break;
+        case LW_EVENT_SHOULD_RECONNECT:
+            if (on_.should_reconnect) {
+                bool retry = on_.should_reconnect(client, outage(event));
+                // Fails if the client was closed meanwhile, and nobody waits any more.
+                lw_client_decide(client.get(), event->ask, retry);
+            }
+            break;
         default:
             break;
+        }
+    }
+
+    void ask(client_ref client, const attempt &attempt) {
+        try {
+            call(on_.before_connect, client, attempt);
+        } catch (const give_up &reason) {
+            refuse(client, attempt, reason.what(), false);
+        } catch (const std::exception &reason) {
+            refuse(client, attempt, reason.what(), true);
+        } catch (...) {
+            refuse(client, attempt, "an exception that is no std::exception", true);
+        }
+    }
+
+    // In place of an exception, which goes on if the question is answered already.
+    static void refuse(client_ref client, const attempt &attempt, view reason, bool retry) {
+        if (lw_client_refuse(client.get(), attempt.ask(), reason.data(), reason.size(), retry) !=
+            LW_OK) {
+            throw;
         }
     }
 
@@ -680,8 +935,10 @@ public:
     owner &operator=(const owner &) = delete;
 
 protected:
-    explicit owner(handlers on)
-        : client_ref(nullptr), state_(std::make_shared<detail::state>(std::move(on))) {}
+    owner(const config &config, handlers on)
+        : client_ref(nullptr), state_(std::make_shared<detail::state>(std::move(on))) {
+        state_->prepare(config);
+    }
     // See LIFETIME above.
     ~owner() { lw_client_free(client_); }
 
@@ -700,7 +957,7 @@ class client : public detail::owner {
 public:
     // Throws for what is wrong with the configuration; connecting goes on in the
     // background, and its outcome comes to the handlers.
-    client(const config &config, handlers on) : owner(std::move(on)) {
+    client(const config &config, handlers on) : owner(config, std::move(on)) {
         lw_error *reason = nullptr;
         std::unique_ptr<std::shared_ptr<detail::state>> user(
             new std::shared_ptr<detail::state>(state_));
@@ -740,7 +997,7 @@ public:
 // readable, then call drive(). Can be moved, not copied.
 class hosted_client : public detail::owner {
 public:
-    hosted_client(const config &config, handlers on) : owner(std::move(on)) {
+    hosted_client(const config &config, handlers on) : owner(config, std::move(on)) {
         lw_error *reason = nullptr;
         if (lw_client_new_hosted(config.get(), &client_, &reason) != LW_OK) {
             detail::raise(reason);

@@ -225,21 +225,22 @@ impl Link {
             && let Ok(mut client) = self.client.try_borrow_mut()
         {
             if let Some(client) = client.take() {
-                *self.remains.borrow_mut() = Some(Remains::of(&client));
+                *self.remains.borrow_mut() = Remains::of(&client);
             }
         }
     }
 
     pub(crate) fn stats(&self) -> Option<Stats> {
         let remains = || self.remains.borrow().as_ref().map(|remains| remains.stats.clone());
-        self.peek(Client::stats).or_else(remains)
+        self.peek(Client::stats).and_then(Result::ok).or_else(remains)
     }
 
     pub(crate) fn take_unsent(&self) -> Vec<(MessageKind, Vec<u8>)> {
         let remains = || {
             self.remains.borrow_mut().as_mut().map(|remains| std::mem::take(&mut remains.unsent))
         };
-        self.peek(Client::take_unsent).or_else(remains).unwrap_or_default()
+        let unsent = self.peek(Client::take_unsent).and_then(Result::ok);
+        unsent.or_else(remains).unwrap_or_default()
     }
 
     /// Without libuv, microtasks run only after the whole wake. `open` gets a

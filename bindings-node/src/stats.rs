@@ -14,8 +14,9 @@ pub(crate) struct Remains {
 }
 
 impl Remains {
-    pub(crate) fn of(client: &Client) -> Remains {
-        Remains { stats: client.stats(), unsent: client.take_unsent() }
+    /// `None` for a client that was made by the parent of this process.
+    pub(crate) fn of(client: &Client) -> Option<Remains> {
+        Some(Remains { stats: client.stats().ok()?, unsent: client.take_unsent().ok()? })
     }
 }
 

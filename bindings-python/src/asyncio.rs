@@ -7,6 +7,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::awaitable::{Accepted, Job, Recv, Send};
 use crate::config::Config;
@@ -14,7 +15,8 @@ use crate::driver::Driver;
 use crate::error;
 use crate::fragments::{Fragments, Step};
 use crate::message::{Decode, Outgoing};
-use crate::reception::Want;
+use crate::reception::{Source, Want};
+use crate::steering::{self, Changed};
 
 /// The native half of `longwire.Connection`.
 #[pyclass(subclass, frozen, module = "longwire._longwire")]
@@ -36,9 +38,8 @@ impl AsyncConnection {
 impl AsyncConnection {
     #[new]
     fn new(py: Python<'_>, config: &Config, event_loop: Py<PyAny>) -> PyResult<AsyncConnection> {
-        let config = config.inner.clone();
-        let driver = Client::start_hosted(config.clone())
-            .and_then(|client| Driver::new(client, event_loop, &config))
+        let driver = Client::start_hosted(config.inner.clone())
+            .and_then(|client| Driver::new(client, event_loop, config))
             .map_err(|failure| error::raise(py, &failure))?;
         Ok(AsyncConnection { driver: Py::new(py, driver)? })
     }
@@ -90,8 +91,7 @@ impl AsyncConnection {
             return slf.call_method1(intern!(py, "_send_iterable"), arguments);
         };
         let driver = slf.get().driver.bind(py);
-        let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
-        if !overtakes && Driver::try_send(driver, &outgoing)? {
+        if !driver.get().would_overtake(py)? && Driver::try_send(driver, &outgoing)? {
             return Accepted::get(py).cloned();
         }
         Ok(Bound::new(py, Send::new(driver.clone().unbind(), Job::Message(outgoing)))?.into_any())
@@ -139,8 +139,7 @@ impl AsyncConnection {
         let py = message.py();
         let outgoing = Outgoing::only("message", message, text, compress)?;
         let driver = self.driver.bind(py);
-        let overtakes = driver.get().has_senders() && !driver.get().is_delivering();
-        if !overtakes && Driver::try_send(driver, &outgoing)? {
+        if !driver.get().would_overtake(py)? && Driver::try_send(driver, &outgoing)? {
             return Ok(());
         }
         Err(match self.client().state() {
@@ -166,6 +165,46 @@ impl AsyncConnection {
     /// Ends the connection at once, from any thread.
     fn _release(&self, py: Python<'_>) -> PyResult<()> {
         Driver::release(self.driver.bind(py))
+    }
+
+    /// Keeps what was queued waiting until _ready; what is sent while
+    /// is_opening() is true precedes it.
+    fn _hold(&self, py: Python<'_>, is_opening: Py<PyAny>) -> Option<u64> {
+        self.driver.get().hold(py, is_opening)
+    }
+
+    fn _ready(&self, py: Python<'_>, hold: u64) {
+        self.driver.get().ready(py, hold);
+    }
+
+    fn _proceed(&self, py: Python<'_>, ask: u64, changed: Changed) -> PyResult<()> {
+        steering::proceed(py, self.client(), ask, changed)
+    }
+
+    /// False if it is too late, as for _decide.
+    fn _refuse(&self, py: Python<'_>, ask: u64, reason: &str, retry: bool) -> PyResult<bool> {
+        steering::counted(py, self.client().refuse(ask, reason, retry))
+    }
+
+    fn _decide(&self, py: Python<'_>, ask: u64, retry: bool) -> PyResult<bool> {
+        steering::counted(py, self.client().decide(ask, retry))
+    }
+
+    fn _reconnect(&self, py: Python<'_>) -> PyResult<()> {
+        self.client().reconnect().map_err(|failure| error::raise(py, &failure))
+    }
+
+    fn _network_changed(&self, py: Python<'_>) -> PyResult<()> {
+        self.client().network_changed().map_err(|failure| error::raise(py, &failure))
+    }
+
+    fn _stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let kept = self.driver.get().inbox(py, |inbox| inbox.waiting());
+        steering::stats(py, self.client(), kept)
+    }
+
+    fn _take_unsent(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        steering::take_unsent(py, self.client())
     }
 
     fn _state(&self) -> u8 {

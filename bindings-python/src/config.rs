@@ -1,11 +1,15 @@
 //! The options, already checked and named by `longwire.options`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use longwire::{Compression, Offline, Proxy, Reconnect};
+use longwire::{Cause, Compression, ConsumerAction, Level, Offline, Proxy, Reconnect};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::error;
+use crate::log::LogQueue;
 
 /// Stands for "no limit" where the core wants a number: ten years.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -43,10 +47,41 @@ impl Details {
     }
 }
 
+/// `longwire.Reconnect`: the fields of the core's [`Reconnect`], times in seconds.
+#[derive(FromPyObject)]
+pub(crate) struct Return {
+    min_delay: f64,
+    max_delay: f64,
+    factor: f64,
+    max_attempts: Option<u32>,
+    max_time: Option<f64>,
+    stable_after: f64,
+    max_retry_after: f64,
+    restart_delay: (f64, f64),
+}
+
+impl Return {
+    fn into_core(self) -> PyResult<Reconnect> {
+        let mut reconnect = Reconnect::default();
+        reconnect.min_delay = seconds("min_delay", self.min_delay)?;
+        reconnect.max_delay = seconds("max_delay", self.max_delay)?;
+        reconnect.factor = self.factor;
+        reconnect.max_attempts = self.max_attempts;
+        reconnect.max_time = self.max_time.map(|time| seconds("max_time", time)).transpose()?;
+        reconnect.stable_after = seconds("stable_after", self.stable_after)?;
+        reconnect.max_retry_after = seconds("max_retry_after", self.max_retry_after)?;
+        reconnect.restart_min_delay = seconds("restart_delay", self.restart_delay.0)?;
+        reconnect.restart_max_delay = seconds("restart_delay", self.restart_delay.1)?;
+        Ok(reconnect)
+    }
+}
+
 /// What a connection is made from.
 #[pyclass(frozen, module = "longwire._longwire")]
 pub(crate) struct Config {
     pub(crate) inner: longwire::Config,
+    /// What the client of this configuration writes its log into.
+    pub(crate) log: Option<Arc<LogQueue>>,
 }
 
 #[pymethods]
@@ -55,11 +90,13 @@ impl Config {
     #[pyo3(signature = (
         url, *, headers, subprotocols, origin, proxy, max_redirects, compression, open_timeout,
         close_timeout, ping_interval, ping_timeout, streaming, max_size, max_fragments,
-        send_buffer, receive_buffer, offline, reconnect, ca_file, ca_pem, verify, server_name,
-        client_cert, client_key, pinned_keys,
+        send_buffer, receive_buffer, offline, offline_max_age, reconnect, retry, before_connect,
+        should_reconnect, hook_timeout, consumer_timeout, consumer_action, log_level, ca_file,
+        ca_pem, verify, server_name, client_cert, client_key, pinned_keys,
     ))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords")]
     fn new(
+        py: Python<'_>,
         url: String,
         headers: Vec<(String, String)>,
         subprotocols: Vec<String>,
@@ -77,7 +114,15 @@ impl Config {
         send_buffer: Option<usize>,
         receive_buffer: Option<usize>,
         offline: &str,
-        reconnect: Option<(f64, f64, f64, Option<u32>, f64)>,
+        offline_max_age: Option<f64>,
+        reconnect: Option<Return>,
+        retry: Vec<(i32, bool)>,
+        before_connect: bool,
+        should_reconnect: bool,
+        hook_timeout: Option<f64>,
+        consumer_timeout: Option<f64>,
+        consumer_action: &str,
+        log_level: u8,
         ca_file: Option<PathBuf>,
         ca_pem: Option<String>,
         verify: bool,
@@ -116,18 +161,31 @@ impl Config {
                 )));
             }
         };
-        config.reconnect = match reconnect {
-            None => None,
-            Some((min_delay, max_delay, factor, max_attempts, stable_after)) => {
-                let mut reconnect = Reconnect::default();
-                reconnect.min_delay = seconds("min_delay", min_delay)?;
-                reconnect.max_delay = seconds("max_delay", max_delay)?;
-                reconnect.factor = factor;
-                reconnect.max_attempts = max_attempts;
-                reconnect.stable_after = seconds("stable_after", stable_after)?;
-                Some(reconnect)
+        config.offline_max_age =
+            offline_max_age.map(|age| seconds("offline_max_age", age)).transpose()?;
+        config.reconnect = reconnect.map(Return::into_core).transpose()?;
+        if let Some(reconnect) = &mut config.reconnect {
+            for (number, retry) in retry {
+                let cause = Cause::from_number(number);
+                reconnect.set(cause.map_err(|failure| error::raise(py, &failure))?, retry);
+            }
+        }
+        config.before_connect = before_connect;
+        config.should_reconnect = should_reconnect;
+        config.hook_timeout = seconds_or_never("hook_timeout", hook_timeout)?;
+        config.consumer_timeout =
+            consumer_timeout.map(|time| seconds("consumer_timeout", time)).transpose()?;
+        config.consumer_action = match consumer_action {
+            "report" => ConsumerAction::Report,
+            "close" => ConsumerAction::Close,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "consumer_action must be 'report' or 'close', not {other:?}"
+                )));
             }
         };
+        let (queue, log) = level(log_level).map(LogQueue::new).unzip();
+        config.log = log;
         config.tls.ca_file = ca_file;
         config.tls.ca_pem = ca_pem;
         config.tls.verify = verify;
@@ -135,8 +193,15 @@ impl Config {
         config.tls.client_cert = client_cert;
         config.tls.client_key = client_key;
         config.tls.pinned_keys = pinned_keys;
-        Ok(Config { inner: config })
+        Ok(Config { inner: config, log: queue })
     }
+}
+
+/// The level that Python calls by this number; `None` below all of them.
+fn level(number: u8) -> Option<Level> {
+    [Level::Error, Level::Warning, Level::Info, Level::Debug]
+        .into_iter()
+        .find(|level| *level as u8 == number)
 }
 
 fn seconds(name: &str, value: f64) -> PyResult<Duration> {

@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use longwire::{Client, Closed, Drive, ErrorKind, Event, Sent};
+use longwire::{Client, Drive, ErrorKind, Event};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
@@ -21,16 +21,12 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::awaitable::Send;
-use crate::fragments::Step;
+use crate::config::Config;
+use crate::event;
 use crate::inbox::{Entry, Inbox, Popped};
-use crate::message::Outgoing;
+use crate::log::LogQueue;
 use crate::reception::{self, Source, Want};
 use crate::waiter::Waiter;
-use crate::{error, event};
-
-/// Sends that wait for room look again after so many seconds while the
-/// descriptor is not watched, since no `Drain` can be seen then.
-const RETRY: f64 = 0.05;
 
 /// So many seconds a task may take with the last messages before the
 /// connection ends behind its back.
@@ -43,41 +39,51 @@ pub(crate) struct Driver {
     thread: libc::pthread_t,
     fd: RawFd,
     /// Whether another connection follows one that is lost.
-    persistent: bool,
+    pub(crate) persistent: bool,
+    /// Whether there are hooks to ask.
+    pub(crate) asks: bool,
+    /// Whether somebody watches over the program's taking messages.
+    watched_over: bool,
+    log: Option<Arc<LogQueue>>,
     delivering: AtomicBool,
+    /// An `on_open` is not over: sends may be its.
+    pub(crate) held: AtomicBool,
     /// Sends that found no room and are not over, awaited or not: nothing may
     /// overtake them.
     pub(crate) unsent: AtomicUsize,
     state: Mutex<State>,
 }
 
-struct State {
+pub(crate) struct State {
     inbox: Inbox,
     /// The connection, once it is watched.
     owner: Option<Py<PyWeakrefReference>>,
     /// Whether the loop watches the descriptor.
-    watching: bool,
+    pub(crate) watching: bool,
     /// The end of the connection waits for a task that deals with its last messages.
     end_put_off: bool,
     receiver: Option<Py<Waiter>>,
     /// Sends that wait for room, first come first served.
-    senders: VecDeque<Py<Send>>,
+    pub(crate) senders: VecDeque<Py<Send>>,
+    /// The hold of the `on_open` that is not over, and what tells whether a send is its.
+    pub(crate) opening: Option<(u64, Py<PyAny>)>,
     drained: bool,
-    retry_scheduled: bool,
-    flush_scheduled: bool,
+    pub(crate) retry_scheduled: bool,
+    pub(crate) flush_scheduled: bool,
     /// The user closes: messages that come from now on are not kept.
     closing: bool,
     /// No event will ever come.
-    finished: bool,
+    pub(crate) finished: bool,
 }
 
 impl Driver {
     pub(crate) fn new(
         client: Client,
         event_loop: Py<PyAny>,
-        config: &longwire::Config,
+        config: &Config,
     ) -> Result<Driver, longwire::Error> {
         let fd = client.poll_fd()?;
+        let Config { inner: config, log } = config;
         Ok(Driver {
             client,
             event_loop,
@@ -85,7 +91,11 @@ impl Driver {
             thread: unsafe { libc::pthread_self() },
             fd,
             persistent: config.reconnect.is_some(),
+            asks: config.before_connect || config.should_reconnect,
+            watched_over: config.consumer_timeout.is_some(),
+            log: log.clone(),
             delivering: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             unsent: AtomicUsize::new(0),
             state: Mutex::new(State {
                 inbox: Inbox::new(config),
@@ -94,6 +104,7 @@ impl Driver {
                 end_put_off: false,
                 receiver: None,
                 senders: VecDeque::new(),
+                opening: None,
                 drained: false,
                 retry_scheduled: false,
                 flush_scheduled: false,
@@ -103,7 +114,7 @@ impl Driver {
         })
     }
 
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
         self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,6 +211,7 @@ impl Driver {
         let py = slf.py();
         let mut state = slf.get().lock(py);
         let mut popped = Popped::Other;
+        let watched_over = slf.get().watched_over && !state.inbox.is_empty();
         if let Want::Message(_) = want {
             popped = state.inbox.pop();
         }
@@ -214,10 +226,19 @@ impl Driver {
                 taken
             }
         };
+        if watched_over {
+            slf.get().note_consumer(py);
+        }
         if resume {
             Self::watch(slf)?;
         }
         taken
+    }
+
+    /// The program took something, or there is something for it to take.
+    fn note_consumer(&self, py: Python<'_>) {
+        let holding = !self.lock(py).inbox.is_empty();
+        self.client.note_consumer(holding);
     }
 
     /// Whether a task waits for the next message. One that was cancelled does
@@ -252,150 +273,27 @@ impl Driver {
         }
     }
 
-    /// Sends now. `Ok(false)`: nothing of it was taken, and what becomes of it
-    /// shows when there is room, or when a connection that is ending has ended.
-    pub(crate) fn try_send(slf: &Bound<'_, Self>, outgoing: &Outgoing) -> PyResult<bool> {
-        let py = slf.py();
-        let this = slf.get();
-        if !this.on_loop_thread() {
-            return match outgoing.send(py, &this.client) {
-                Ok(()) => Ok(true),
-                Err(failure) => Err(this.raise(py, &failure)),
-            };
-        }
-        match outgoing.send_in_turn(py, &this.client) {
-            Ok(Sent::Done) => Ok(true),
-            Ok(Sent::Deferred) => {
-                if !std::mem::replace(&mut this.lock(py).flush_scheduled, true) {
-                    let flush = slf.getattr(intern!(py, "flush"))?;
-                    this.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (flush,))?;
-                }
-                Ok(true)
-            }
-            Err(failure) => this.wait_or_raise(py, &failure).map(|()| false),
-        }
-    }
-
-    /// Takes a step of a message in fragments. `Ok(None)`: as for [`Driver::try_send`], or
-    /// until another such message is over.
-    pub(crate) fn try_step(slf: &Bound<'_, Self>, step: &Step) -> PyResult<Option<Py<PyAny>>> {
-        let py = slf.py();
-        let this = slf.get();
-        match step.run(py, &this.client)? {
-            Ok(result) => Ok(Some(result)),
-            Err(failure) => this.wait_or_raise(py, &failure).map(|()| None),
-        }
-    }
-
-    /// Raises, unless a send that failed like this is worth waiting for.
-    fn wait_or_raise(&self, py: Python<'_>, failure: &longwire::Error) -> PyResult<()> {
-        let ending = match failure.kind() {
-            ErrorKind::Closed => true,
-            // The end is on its way, and with it the reason.
-            ErrorKind::Lost => !self.persistent,
-            _ => false,
-        };
-        let state = self.lock(py);
-        let worth = match failure.kind() {
-            ErrorKind::Full | ErrorKind::Busy => true,
-            _ => ending && state.watching && !state.finished,
-        };
-        drop(state);
-        match worth && !self.is_delivering() {
-            true => Ok(()),
-            false if ending => Err(self.raise_closed(py)),
-            false => Err(self.raise(py, failure)),
-        }
-    }
-
-    /// The exception for `failure`; of a closed connection it tells how it ended.
-    pub(crate) fn raise(&self, py: Python<'_>, failure: &longwire::Error) -> PyErr {
-        match self.owner(py) {
-            Some(owner) if failure.kind() == ErrorKind::Closed => error::raise_closed(&owner),
-            _ => error::raise(py, failure),
-        }
-    }
-
-    /// The exception for a send that comes when the connection is ending.
-    pub(crate) fn raise_closed(&self, py: Python<'_>) -> PyErr {
-        let closed = "the connection is closed or closing";
-        self.raise(py, &longwire::Error::new(ErrorKind::Closed, closed))
-    }
-
-    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    pub(crate) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let owner = self.lock(py).owner.as_ref().map(|owner| owner.clone_ref(py))?;
         owner.bind(py).upgrade()
     }
 
-    pub(crate) fn has_senders(&self) -> bool {
-        self.unsent.load(Ordering::Relaxed) > 0
-    }
-
-    /// Puts a send behind the others that wait, or before them if they wait for its end.
-    pub(crate) fn add_sender(&self, sender: &Bound<'_, Send>, precedes: bool) {
-        let mut state = self.lock(sender.py());
-        let sender = sender.clone().unbind();
-        if precedes {
-            state.senders.push_front(sender);
-        } else {
-            state.senders.push_back(sender);
+    /// Hands over the lines of the log.
+    pub(crate) fn deliver_log(&self, py: Python<'_>) -> PyResult<()> {
+        match (&self.log, self.owner(py)) {
+            (Some(log), Some(owner)) => log.deliver(&owner),
+            _ => Ok(()),
         }
     }
 
-    pub(crate) fn is_first_sender(&self, sender: &Bound<'_, Send>) -> bool {
-        self.lock(sender.py()).senders.front().is_some_and(|first| first.is(sender))
-    }
-
-    pub(crate) fn forget_sender(&self, sender: &Bound<'_, Send>) {
-        let mut state = self.lock(sender.py());
-        let found = state.senders.iter().position(|other| other.is(sender));
-        let removed = found.and_then(|index| state.senders.remove(index));
-        drop(state);
-        drop(removed);
-    }
-
-    /// The one that had its turn gave up: another one has it now.
-    pub(crate) fn wake_senders_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let event_loop = slf.get().event_loop.bind(py);
-        if !slf.get().has_senders()
-            || event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()?
-        {
-            return Ok(());
-        }
-        let retry = slf.getattr(intern!(py, "retry"))?;
-        event_loop.call_method1(intern!(py, "call_soon"), (retry,)).map(drop)
-    }
-
-    /// Looks after waiting sends by the clock while `Drain` cannot be seen.
-    pub(crate) fn schedule_retry(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        {
-            let mut state = slf.get().lock(py);
-            if state.watching || state.senders.is_empty() || state.retry_scheduled {
-                return Ok(());
-            }
-            state.retry_scheduled = true;
-        }
-        let retry = slf.getattr(intern!(py, "retry"))?;
-        let event_loop = slf.get().event_loop.bind(py);
-        event_loop.call_method1(intern!(py, "call_later"), (RETRY, retry)).map(drop)
-    }
-
-    /// Wakes the sends that wait, one after another, as long as each of them
-    /// finds room. The caller is a callback of the event loop and no task.
-    fn wake_senders(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let mut woken: Option<Py<Send>> = None;
-        loop {
-            let first = slf.get().lock(py).senders.front().map(|sender| sender.clone_ref(py));
-            let Some(first) = first else { return Ok(()) };
-            if woken.is_some_and(|woken| woken.is(&first)) {
-                return Ok(());
-            }
-            Send::wake(first.bind(py))?;
-            woken = Some(first);
-        }
+    /// Asks what waits to be asked, and nothing else.
+    fn drive_questions(&self, py: Python<'_>) -> PyResult<()> {
+        let mut outcome = Ok(());
+        let was_delivering = self.delivering.swap(true, Ordering::Relaxed);
+        // What makes it fail is told by the next drive.
+        let _ = self.client.drive_questions(&mut |event| outcome = self.tell(py, &event));
+        self.delivering.store(was_delivering, Ordering::Relaxed);
+        outcome.and(self.deliver_log(py))
     }
 
     fn drive(&self, py: Python<'_>) -> (Result<Drive, longwire::Error>, PyResult<()>) {
@@ -417,14 +315,21 @@ impl Driver {
             }
         });
         self.delivering.store(was_delivering, Ordering::Relaxed);
-        (driven, outcome)
+        let logged = if self.log.is_some() { self.deliver_log(py) } else { Ok(()) };
+        (driven, outcome.and(logged))
     }
 
     fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {
         let entry = entry?;
         let mut state = self.lock(py);
-        if !state.closing {
-            state.inbox.push(entry, len);
+        if state.closing {
+            return Ok(());
+        }
+        let first = state.inbox.is_empty();
+        state.inbox.push(entry, len);
+        drop(state);
+        if first && self.watched_over {
+            self.note_consumer(py);
         }
         Ok(())
     }
@@ -437,7 +342,9 @@ impl Driver {
             _ => {}
         }
         let Some(owner) = self.owner(py) else { return Ok(()) };
-        let delivered = event::deliver(&owner, event);
+        // What led to the event was said before.
+        let logged = self.deliver_log(py);
+        let delivered = event::deliver(&owner, event).and(logged);
         let ended = matches!(event, Event::Down(_) | Event::Closed(_));
         if ended && self.lock(py).inbox.is_unfinished() {
             // Not kept if the user closes, who wants no rest then.
@@ -472,11 +379,7 @@ impl Driver {
             Ok(Drive::Finished) => this.lock(py).finished = true,
             Ok(_) => {}
             Err(failure) if failure.kind() == ErrorKind::Busy => {}
-            Err(failure) => {
-                let reason = String::new();
-                let closed = Closed { code: 1006, reason, clean: false, error: Some(failure) };
-                this.tell(py, &Event::Closed(&closed))?;
-            }
+            Err(failure) => this.tell(py, &Event::Closed(&event::failed(failure)))?,
         }
         let (stop, send, receiver) = {
             let mut state = this.lock(py);
@@ -508,9 +411,17 @@ impl Driver {
     }
 
     fn retry(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().lock(slf.py()).retry_scheduled = false;
+        let py = slf.py();
+        let this = slf.get();
+        let blind = {
+            let mut state = this.lock(py);
+            state.retry_scheduled = false;
+            !state.watching && !state.finished
+        };
+        let asked = if blind && this.asks { this.drive_questions(py) } else { Ok(()) };
         Self::wake_senders(slf)?;
-        Self::schedule_retry(slf)
+        Self::schedule_retry(slf)?;
+        asked
     }
 
     fn unwatch_now(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -528,6 +439,9 @@ impl Driver {
         let Ok(state) = self.state.try_lock() else { return Ok(()) };
         visit.call(&state.owner)?;
         visit.call(&state.receiver)?;
+        if let Some((_, ask)) = &state.opening {
+            visit.call(ask)?;
+        }
         for sender in &state.senders {
             visit.call(sender)?;
         }
@@ -543,6 +457,7 @@ impl Driver {
                 state.owner.take(),
                 state.receiver.take(),
                 std::mem::take(&mut state.senders),
+                state.opening.take(),
                 state.inbox.clear(),
             );
             drop(state);

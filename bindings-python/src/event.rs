@@ -3,7 +3,7 @@
 //!
 //! The latter are rare, so the connection handles them in Python.
 
-use longwire::{Chunk, Event, Message, MessageKind};
+use longwire::{Chunk, Closed, Error, Event, Message, MessageKind};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -38,6 +38,18 @@ pub(crate) fn cut_entry(connection: &Bound<'_, PyAny>, event: &Event<'_>) -> PyR
     Ok(Entry::Cut(exception.unbind()))
 }
 
+/// The end of a client that can not be driven any more.
+pub(crate) fn failed(failure: Error) -> Closed {
+    Closed {
+        code: 1006,
+        reason: String::new(),
+        clean: false,
+        error: Some(failure),
+        unsent_messages: 0,
+        unsent_bytes: 0,
+    }
+}
+
 /// Tells `connection` of `event`; without effect for messages.
 pub(crate) fn deliver(connection: &Bound<'_, PyAny>, event: &Event<'_>) -> PyResult<()> {
     let py = connection.py();
@@ -64,9 +76,32 @@ pub(crate) fn deliver(connection: &Bound<'_, PyAny>, event: &Event<'_>) -> PyRes
                 down.retry_in.as_secs_f64(),
             ),
         ),
-        Event::Closed(closed) => {
-            connection.call_method1(intern!(py, "_on_closed"), (error::closing(py, closed)?,))
-        }
+        Event::Closed(closed) => connection.call_method1(
+            intern!(py, "_on_closed"),
+            (error::closing(py, closed)?, (closed.unsent_messages, closed.unsent_bytes)),
+        ),
+        Event::BeforeConnect(attempt) => connection.call_method1(
+            intern!(py, "_on_before_connect"),
+            (
+                attempt.ask,
+                attempt.attempt,
+                attempt.reconnects,
+                attempt.error.as_ref().map(|error| error::exception(py, error)).transpose()?,
+            ),
+        ),
+        Event::ShouldReconnect(outage) => connection.call_method1(
+            intern!(py, "_on_should_reconnect"),
+            (
+                outage.ask,
+                outage.retry,
+                (
+                    error::exception(py, &outage.down.error)?,
+                    outage.down.code,
+                    outage.down.attempt,
+                    outage.down.retry_in.as_secs_f64(),
+                ),
+            ),
+        ),
         _ => return Ok(()),
     }
     .map(drop)

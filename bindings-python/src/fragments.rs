@@ -59,14 +59,15 @@ impl Fragments {
 }
 
 impl Step {
-    /// Tries it.
+    /// Tries it; `ahead` of the queue if it belongs to `on_open`.
     pub(crate) fn run(
         &self,
         py: Python<'_>,
         client: &Client,
+        ahead: bool,
     ) -> PyResult<Result<Py<PyAny>, Error>> {
         let outcome = match self {
-            Step::Begin(first) => match client.begin_message(first.kind(), first.options()) {
+            Step::Begin(first) => match client.begin_message(first.kind(), first.options(ahead)) {
                 Ok(writer) => {
                     let writer = Mutex::new(Some(writer));
                     let fragments = Fragments { of_str: first.is_str(), writer };

@@ -102,6 +102,11 @@ impl Inbox {
         self.entries.is_empty()
     }
 
+    /// Bytes of messages that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.bytes - self.entries.len() * OVERHEAD
+    }
+
     /// Whether the latest message lacks its last piece.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.unfinished

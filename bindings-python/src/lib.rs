@@ -18,10 +18,14 @@ mod error;
 mod event;
 mod fragments;
 mod inbox;
+mod log;
 mod message;
 mod reception;
+mod sending;
 mod shutdown;
+mod steering;
 mod sync;
+mod turns;
 mod waiter;
 
 use pyo3::prelude::*;

@@ -128,8 +128,10 @@ impl Outgoing {
         self.kind
     }
 
-    pub(crate) fn options(&self) -> SendOptions {
-        self.options
+    pub(crate) fn options(&self, ahead: bool) -> SendOptions {
+        let mut options = self.options;
+        options.ahead = ahead;
+        options
     }
 
     fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
@@ -140,16 +142,21 @@ impl Outgoing {
         }
     }
 
-    /// Sends from an event loop's thread.
-    pub(crate) fn send_in_turn(&self, py: Python<'_>, client: &Client) -> Result<Sent, Error> {
-        let mut options = self.options;
+    /// Sends from an event loop's thread; `ahead` of the queue if it belongs to `on_open`.
+    pub(crate) fn send_in_turn(
+        &self,
+        py: Python<'_>,
+        client: &Client,
+        ahead: bool,
+    ) -> Result<Sent, Error> {
+        let mut options = self.options(ahead);
         options.in_turn = true;
         self.send_with(py, client, options)
     }
 
     /// Sends from any thread.
-    pub(crate) fn send(&self, py: Python<'_>, client: &Client) -> Result<(), Error> {
-        self.send_with(py, client, self.options).map(drop)
+    pub(crate) fn send(&self, py: Python<'_>, client: &Client, ahead: bool) -> Result<(), Error> {
+        self.send_with(py, client, self.options(ahead)).map(drop)
     }
 
     fn send_with(

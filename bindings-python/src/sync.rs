@@ -6,64 +6,57 @@
 //! answered by the runtime while nobody waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use longwire::{Client, Closed, Drive, ErrorKind, Event};
+use longwire::{Client, ErrorKind};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
+use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, exceptions::PyStopIteration, intern};
 
 use crate::config::Config;
+use crate::error;
 use crate::fragments::{Fragments, Step};
-use crate::inbox::{Entry, Inbox, Popped};
+use crate::inbox::{Inbox, Popped};
+use crate::log::LogQueue;
 use crate::message::{Decode, Outgoing};
 use crate::reception::{self, Source, Want};
-use crate::{error, event, shutdown};
-
-/// How long a thread waits that cannot wait on the descriptor, before it looks
-/// after signals and the send buffer.
-const SLICE: Duration = Duration::from_millis(50);
-
-/// The least time between two looks that sends take in passing.
-const ADVANCE: Duration = Duration::from_millis(1);
+use crate::steering::{self, Changed};
+use crate::turns::INSIDE;
 
 /// The native half of `longwire.sync.Connection`.
 #[pyclass(subclass, frozen, module = "longwire._longwire")]
 pub(crate) struct SyncConnection {
-    client: Client,
+    pub(crate) client: Client,
     /// Whether another connection follows one that is lost.
     persistent: bool,
+    /// Whether there are hooks to ask.
+    pub(crate) asks: bool,
+    /// Whether somebody watches over the program's taking messages.
+    pub(crate) watched_over: bool,
+    pub(crate) log: Option<Arc<LogQueue>>,
     receiving: AtomicBool,
-    state: Mutex<State>,
-    turned: Condvar,
+    pub(crate) state: Mutex<State>,
+    pub(crate) turned: Condvar,
 }
 
-struct State {
-    inbox: Inbox,
+pub(crate) struct State {
+    pub(crate) inbox: Inbox,
     /// The thread that drives.
-    driver: Option<ThreadId>,
+    pub(crate) driver: Option<ThreadId>,
     /// Counts what a waiting thread might have waited for.
-    turns: u64,
+    pub(crate) turns: u64,
     /// When a send last looked after the connection.
-    advanced: Instant,
+    pub(crate) advanced: Instant,
     /// The thread that sends a message in fragments.
     fragmenting: Option<ThreadId>,
     /// The user closes: messages that come from now on are not kept.
-    closing: bool,
+    pub(crate) closing: bool,
     /// No event will ever come.
-    finished: bool,
-}
-
-/// What a thread that waits does next.
-enum Role {
-    Drive,
-    /// Another thread drives, or nothing may be decoded: wait for a turn after this one.
-    Follow(u64),
-    /// This thread drives already, further up the stack.
-    Inside,
+    pub(crate) finished: bool,
 }
 
 /// Sets a flag for as long as it lives.
@@ -76,178 +69,8 @@ impl Drop for Flag<'_> {
 }
 
 impl SyncConnection {
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
         self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Drives, or waits for the thread that does, until `done` has an answer.
-    /// `None` when `deadline` has passed.
-    fn wait_for<T>(
-        slf: &Bound<'_, Self>,
-        deadline: Option<Instant>,
-        mut done: impl FnMut(&Self) -> PyResult<Option<T>>,
-    ) -> PyResult<Option<T>> {
-        let py = slf.py();
-        let this = slf.get();
-        let mut last = false;
-        loop {
-            let turns = this.lock(py).turns;
-            if let Some(value) = done(this)? {
-                return Ok(Some(value));
-            }
-            if last {
-                return Ok(None);
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            last = left.is_some_and(|left| left.is_zero());
-            match this.role(py, turns) {
-                Role::Drive => Self::drive_once(slf, left)?,
-                Role::Follow(turns) => {
-                    let slice = left.map_or(SLICE, |left| left.min(SLICE));
-                    py.detach(|| this.follow(turns, slice));
-                    py.check_signals()?;
-                }
-                Role::Inside => {
-                    return Err(error::raise_kind(
-                        py,
-                        ErrorKind::Busy,
-                        "an event handler cannot wait for its own connection",
-                    ));
-                }
-            }
-        }
-    }
-
-    fn role(&self, py: Python<'_>, turns: u64) -> Role {
-        let mut state = self.lock(py);
-        let me = thread::current().id();
-        match state.driver {
-            Some(driver) if driver == me => Role::Inside,
-            Some(_) => Role::Follow(turns),
-            None if state.finished || (state.inbox.is_full() && !state.closing) => {
-                Role::Follow(turns)
-            }
-            None => {
-                state.driver = Some(me);
-                Role::Drive
-            }
-        }
-    }
-
-    fn follow(&self, turns: u64, slice: Duration) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.turns == turns {
-            drop(self.turned.wait_timeout(state, slice));
-        }
-        shutdown::stay_if_over();
-    }
-
-    /// One wait on the descriptor and what came of it, as the driving thread.
-    fn drive_once(slf: &Bound<'_, Self>, left: Option<Duration>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let mut interrupted = false;
-        let waited = py.detach(|| {
-            let waited = this.client.wait(left, &mut interrupted);
-            shutdown::stay_if_over();
-            waited
-        });
-        let outcome = match waited {
-            Ok(true) => Self::drive(slf),
-            Ok(false) => Ok(()),
-            Err(failure) => Self::fail(slf, failure),
-        };
-        let mut state = this.lock(py);
-        state.driver = None;
-        state.turns += 1;
-        drop(state);
-        this.turned.notify_all();
-        if interrupted {
-            py.check_signals()?;
-        }
-        outcome
-    }
-
-    fn drive(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let budget = this.lock(py).inbox.budget();
-        let mut outcome = Ok(());
-        let driven = this.client.drive(budget, &mut |event| {
-            let delivered = match &event {
-                Event::Message(message) => {
-                    this.keep(py, event::entry(py, message), message.as_bytes().len())
-                }
-                Event::Chunk(chunk) => {
-                    this.keep(py, event::chunk_entry(py, chunk), chunk.payload.len())
-                }
-                other => Self::tell(slf, other),
-            };
-            if outcome.is_ok() {
-                outcome = delivered;
-            }
-        });
-        match driven {
-            Ok(Drive::Finished) => this.lock(py).finished = true,
-            Ok(_) => {}
-            Err(failure) => Self::fail(slf, failure)?,
-        }
-        outcome
-    }
-
-    fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {
-        let entry = entry?;
-        let mut state = self.lock(py);
-        if !state.closing {
-            state.inbox.push(entry, len);
-        }
-        Ok(())
-    }
-
-    fn tell(slf: &Bound<'_, Self>, event: &Event<'_>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let mut delivered = event::deliver(slf.as_any(), event);
-        let ended = matches!(event, Event::Down(_) | Event::Closed(_));
-        if ended && this.lock(py).inbox.is_unfinished() {
-            // Not kept if the user closes, who wants no rest then.
-            delivered = delivered.and(this.keep(py, event::cut_entry(slf.as_any(), event), 0));
-        }
-        if let Event::Closed(_) = event {
-            this.lock(py).finished = true;
-        }
-        delivered
-    }
-
-    /// The client cannot be driven any more.
-    fn fail(slf: &Bound<'_, Self>, failure: longwire::Error) -> PyResult<()> {
-        if failure.kind() == ErrorKind::Forked {
-            return Err(error::raise(slf.py(), &failure));
-        }
-        let reason = String::new();
-        let closed = Closed { code: 1006, reason, clean: false, error: Some(failure) };
-        Self::tell(slf, &Event::Closed(&closed))
-    }
-
-    /// Looks after the connection in passing, for programs that only send:
-    /// what was queued while the connection was down leaves after its `Open`
-    /// was delivered, and that is up to somebody who drives.
-    fn advance(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.client.buffered_amount() == 0 {
-            return Ok(());
-        }
-        {
-            let mut state = this.lock(py);
-            let idle = state.driver.is_none() && !state.finished && !state.inbox.is_full();
-            if !idle || state.advanced.elapsed() < ADVANCE {
-                return Ok(());
-            }
-            state.advanced = Instant::now();
-            state.driver = Some(thread::current().id());
-        }
-        Self::drive_once(slf, Some(Duration::ZERO))
     }
 
     fn next(
@@ -258,11 +81,12 @@ impl SyncConnection {
         let py = slf.py();
         let this = slf.get();
         if this.receiving.swap(true, Ordering::Acquire) {
-            return Err(error::raise_kind(
-                py,
-                ErrorKind::Busy,
-                "cannot call recv while another thread is already running recv",
-            ));
+            let text = if this._is_inside(py) {
+                INSIDE
+            } else {
+                "cannot call recv while another thread is already running recv"
+            };
+            return Err(error::raise_kind(py, ErrorKind::Busy, text));
         }
         let _receiving = Flag(&this.receiving);
         // The hot case first: no clock, no closure.
@@ -282,6 +106,15 @@ impl SyncConnection {
 
     /// Takes what is wanted, if it is there.
     fn take(&self, py: Python<'_>, want: Want) -> PyResult<Option<Py<PyAny>>> {
+        if self.watched_over && !self.lock(py).inbox.is_empty() {
+            let taken = self.take_unwatched(py, want);
+            self.note_consumer(py);
+            return taken;
+        }
+        self.take_unwatched(py, want)
+    }
+
+    fn take_unwatched(&self, py: Python<'_>, want: Want) -> PyResult<Option<Py<PyAny>>> {
         if let Want::Message(_) = want {
             let popped = self.lock(py).inbox.pop();
             match popped {
@@ -324,7 +157,7 @@ impl SyncConnection {
     /// Takes a step of a message in fragments, when there is room for it.
     fn step(slf: &Bound<'_, Self>, step: &Step) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let taken = Self::wait_for(slf, None, |this| match step.run(py, &this.client)? {
+        let taken = Self::wait_for(slf, None, |this| match step.run(py, &this.client, false)? {
             Ok(result) => Ok(Some(result)),
             Err(failure) => Self::wait_or_raise(slf, &failure).map(|()| None),
         })?;
@@ -357,13 +190,15 @@ fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
 impl SyncConnection {
     #[new]
     fn new(py: Python<'_>, config: &Config) -> PyResult<SyncConnection> {
-        let config = config.inner.clone();
-        let inbox = Inbox::new(&config);
-        let persistent = config.reconnect.is_some();
-        let client = Client::start_hosted(config).map_err(|failure| error::raise(py, &failure))?;
+        let Config { inner: config, log } = config;
+        let inbox = Inbox::new(config);
+        let client = Client::start_hosted(config.clone());
         Ok(SyncConnection {
-            client,
-            persistent,
+            client: client.map_err(|failure| error::raise(py, &failure))?,
+            persistent: config.reconnect.is_some(),
+            asks: config.before_connect || config.should_reconnect,
+            watched_over: config.consumer_timeout.is_some(),
+            log: log.clone(),
             receiving: AtomicBool::new(false),
             state: Mutex::new(State {
                 inbox,
@@ -448,7 +283,7 @@ impl SyncConnection {
             let arguments = (message, text, compress);
             return slf.call_method1(intern!(py, "_send_iterable"), arguments).map(drop);
         };
-        let attempt = |this: &Self| match outgoing.send(py, &this.client) {
+        let attempt = |this: &Self| match outgoing.send(py, &this.client, false) {
             Ok(()) => Ok(Some(())),
             Err(failure) if this.is_fragmenting(py) => Err(Self::raise(slf, &failure)),
             Err(failure) => Self::wait_or_raise(slf, &failure).map(|()| None),
@@ -519,6 +354,41 @@ impl SyncConnection {
     fn _release(&self, py: Python<'_>) {
         self.client.release();
         self.lock(py).finished = true;
+    }
+
+    /// Whether an event handler or hook is running in this thread, which cannot wait.
+    fn _is_inside(&self, py: Python<'_>) -> bool {
+        self.lock(py).driver == Some(thread::current().id())
+    }
+
+    fn _proceed(&self, py: Python<'_>, ask: u64, changed: Changed) -> PyResult<()> {
+        steering::proceed(py, &self.client, ask, changed)
+    }
+
+    /// False if it is too late, as for _decide.
+    fn _refuse(&self, py: Python<'_>, ask: u64, reason: &str, retry: bool) -> PyResult<bool> {
+        steering::counted(py, self.client.refuse(ask, reason, retry))
+    }
+
+    fn _decide(&self, py: Python<'_>, ask: u64, retry: bool) -> PyResult<bool> {
+        steering::counted(py, self.client.decide(ask, retry))
+    }
+
+    fn _reconnect(&self, py: Python<'_>) -> PyResult<()> {
+        self.client.reconnect().map_err(|failure| error::raise(py, &failure))
+    }
+
+    fn _network_changed(&self, py: Python<'_>) -> PyResult<()> {
+        self.client.network_changed().map_err(|failure| error::raise(py, &failure))
+    }
+
+    fn _stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let kept = self.inbox(py, |inbox| inbox.waiting());
+        steering::stats(py, &self.client, kept)
+    }
+
+    fn _take_unsent(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        steering::take_unsent(py, &self.client)
     }
 
     fn _state(&self) -> u8 {

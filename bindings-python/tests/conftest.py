@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 import uvloop
+from longwire import sync
 
 T = TypeVar("T")
 
@@ -72,6 +74,20 @@ def start(*command: str | Path) -> Iterator[Server]:
 def server() -> Iterator[Server]:
     with start(server_binary(), "--stdin-guard") as server:
         yield server
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Give the loop its turns until something has happened; whoever calls has a limit."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def drive_until(ws: sync.Connection, condition: Callable[[], object]) -> None:
+    """Wait with a blocking connection, and so drive it, until something has happened."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end
+        ws.wait_closed(0.01)
 
 
 Run = Callable[[Coroutine[Any, Any, T]], T]

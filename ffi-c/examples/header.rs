@@ -9,14 +9,19 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters of the header: title and module.
-const NOUNS: [(&str, &str); 8] = [
+const NOUNS: [(&str, &str); 13] = [
     ("Version", "version"),
     ("Errors", "error"),
     ("Configuration", "config"),
+    ("Configuration: reconnecting", "config/reconnect"),
+    ("Configuration: log", "config/log"),
     ("Configuration: TLS", "config/tls"),
     ("Configuration: compression", "config/compression"),
     ("Events", "event"),
     ("Clients", "client"),
+    ("Questions", "question"),
+    ("Statistics", "stats"),
+    ("Sending", "sending"),
     ("Messages", "message"),
 ];
 

@@ -36,6 +36,12 @@
  * a lock that the callback takes. And a configuration or an lw_message is used by
  * one thread at a time.
  *
+ * The questions of a client (below) are events like the others, and come on the
+ * same threads; a hosted client gets one before everything else that waits for it.
+ * They may be answered from any thread, during the event or later. Lines of the log
+ * come on the library's threads and on those that call the library, for both kinds of
+ * clients, several at a time.
+ *
  * Sends go out on the thread that calls them, with no detour, and never block.
  * The messages of one thread arrive in the order in which they were sent, each
  * whole: while an lw_message is under way the others wait for its end.
@@ -51,7 +57,8 @@
  * an lw_error ** with lw_error_free. Freeing NULL does nothing.
  *
  * user is yours: the library hands it to the callback and, when no callback
- * will run any more, exactly once to free_user.
+ * will run any more, exactly once to free_user. The same holds for the function and
+ * the user of lw_config_set_log.
  *
  * Payloads, and reasons for closing, are a pointer and a length and may contain
  * any bytes; NULL is fine for no bytes. What one writes down in a configuration
@@ -69,7 +76,8 @@
  *
  * NULL where something else was expected is LW_EINVAL, never a crash. A defect
  * in the library is LW_EPANIC, and the client it happened to is closed. There is
- * no errno, no "last error" and no log.
+ * no errno. lw_config_set_log tells of each step of a client, lw_client_stats of its
+ * state at any moment.
  *
  * EVENTS
  *
@@ -78,6 +86,16 @@
  * CLOSED is always the last event, and comes exactly once, unless the client is
  * freed first: after that nothing comes. New kinds of events may appear in later
  * versions; ignore what you do not know.
+ *
+ * QUESTIONS
+ *
+ * A client asks only if it was told to. With lw_config_set_before_connect each attempt
+ * waits, after LW_EVENT_BEFORE_CONNECT, for lw_client_proceed, which may name URL,
+ * headers and subprotocols anew (a token that expires), or for lw_client_refuse. With
+ * lw_config_set_should_reconnect each loss and each failed attempt waits, after
+ * LW_EVENT_SHOULD_RECONNECT, for lw_client_decide. An answer that takes long is given
+ * later, from a thread of yours; lw_config_set_hook_timeout limits the wait.
+ * lw_client_close, lw_client_free and lw_client_release go through meanwhile.
  *
  * LARGE MESSAGES
  *
@@ -96,8 +114,9 @@
  * FORK
  *
  * A client does not survive fork(): in the child, sending to an inherited client,
- * pinging, closing and driving it answer LW_EFORKED. Freeing it there is fine; the
- * parent's connection is untouched, and the child can make clients of its own.
+ * pinging, closing, reconnecting and driving it, and answering its questions, answer
+ * LW_EFORKED. Freeing it there is fine; the parent's connection is untouched, and the
+ * child can make clients of its own.
  *
  * A program may return from main or call exit() with clients open.
  */
@@ -141,3 +160,9 @@ typedef struct lw_error lw_error;
  * The response headers of an event; see lw_event_header.
  */
 typedef struct lw_headers lw_headers;
+
+/**
+ * Frees a user pointer, once it is not needed any more; see lw_client_new and
+ * lw_config_set_log.
+ */
+typedef void (*lw_free_user)(void *user);

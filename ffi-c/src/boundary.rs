@@ -1,13 +1,15 @@
 //! What every entry point does with what C hands in: null pointers and
-//! panics become errors, strings become `&str` or an error that names them.
+//! panics become errors, strings become `&str` or an error that names them, and a pointer of the user's is
+//! freed once.
 
 use std::any::Any;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use longwire::{Error, ErrorKind, Result};
 
 use crate::error::LW_OK;
+use crate::event::lw_free_user;
 
 /// Runs `f`; a panic comes back as [`ErrorKind::Panic`].
 pub(crate) fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -53,6 +55,16 @@ pub(crate) unsafe fn string<'a>(pointer: *const c_char, what: &str) -> Result<&'
     string.to_str().map_err(|e| invalid(format!("{what}: expected UTF-8, got {string:?} ({e})")))
 }
 
+/// The `len` bytes at `pointer` as text, which the messages call `what`.
+///
+/// # Safety
+/// `pointer` is null or points to `len` bytes that outlive `'a`.
+pub(crate) unsafe fn utf8<'a>(pointer: *const c_char, len: usize, what: &str) -> Result<&'a str> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(pointer.cast(), len, what)? };
+    str::from_utf8(bytes).map_err(|e| invalid(format!("{what}: expected UTF-8, got bytes ({e})")))
+}
+
 /// The `len` bytes at `pointer`; null is as good as any pointer to no bytes.
 ///
 /// # Safety
@@ -67,6 +79,39 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const u8, len: usize, what: &str) -> Re
         // SAFETY: not null, not longer than any object can be, and the caller
         // promises the rest.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, len) }),
+    }
+}
+
+/// The `user` pointer of C with the function that frees it, called on drop.
+pub(crate) struct User {
+    pointer: *mut c_void,
+    free: lw_free_user,
+}
+
+// SAFETY: the header tells on which threads the functions run that get the pointer, and which of
+// them run at the same time.
+unsafe impl Send for User {}
+// SAFETY: as above.
+unsafe impl Sync for User {}
+
+impl User {
+    pub(crate) fn new(pointer: *mut c_void, free: lw_free_user) -> User {
+        User { pointer, free }
+    }
+
+    // A method, since a closure that names the field would capture the
+    // pointer alone and leave the rest to be freed at once.
+    pub(crate) fn pointer(&self) -> *mut c_void {
+        self.pointer
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Some(free) = self.free {
+            // SAFETY: C gave the two together, and a drop happens once.
+            unsafe { free(self.pointer) };
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use longwire::{Client, Drive, ErrorKind, MessageKind, Result, SendOptions};
+use longwire::{Client, Drive, ErrorKind, Result};
 
-use crate::boundary::{bytes, catch, invalid, number, status};
+use crate::boundary::{User, catch, invalid, number, status, utf8};
 use crate::config::lw_config;
 use crate::error::{LW_OK, lw_error, report};
 use crate::event::{deliver, lw_callback, lw_free_user, microseconds};
@@ -37,16 +37,6 @@ pub const LW_DRIVE_MORE: i32 = 1;
 /// callback freed the client; no event will ever come.
 pub const LW_DRIVE_FINISHED: i32 = 2;
 
-/// lw_client_send, lw_message_begin: a text message, in UTF-8.
-pub const LW_TEXT: u32 = 1;
-/// lw_client_send, lw_message_begin: a binary message.
-pub const LW_BINARY: u32 = 2;
-
-/// lw_client_send, lw_message_begin: as it is, even if compression was agreed on; for
-/// what is compressed already, or secret beside what others can choose (RFC 7692
-/// section 8).
-pub const LW_SEND_UNCOMPRESSED: u32 = 1;
-
 /// A WebSocket client: one connection at a time, replaced when it is lost.
 ///
 /// A pointer to it that C holds is one strong count. The handler of a
@@ -69,33 +59,6 @@ impl lw_client {
 
     fn core(&self) -> &Client {
         self.core.get().expect("C gets the handle after the core is in it")
-    }
-}
-
-/// The `user` pointer of C with the function that frees it, called on drop.
-struct User {
-    pointer: *mut c_void,
-    free: lw_free_user,
-}
-
-// SAFETY: the header tells that the callback and `free_user` run on the
-// library's threads, one call at a time.
-unsafe impl Send for User {}
-
-impl User {
-    // A method, since a closure that names the field would capture the
-    // pointer alone and leave the rest to be freed at once.
-    fn pointer(&self) -> *mut c_void {
-        self.pointer
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        if let Some(free) = self.free {
-            // SAFETY: C gave the two together, and a drop happens once.
-            unsafe { free(self.pointer) };
-        }
     }
 }
 
@@ -163,7 +126,7 @@ pub unsafe extern "C" fn lw_client_new(
     client: *mut *mut lw_client,
     error: *mut *mut lw_error,
 ) -> i32 {
-    let user = User { pointer: user, free: free_user };
+    let user = User::new(user, free_user);
     if !client.is_null() {
         // SAFETY: not null, and C promises a place for a pointer.
         unsafe { client.write(ptr::null_mut()) };
@@ -275,91 +238,6 @@ pub unsafe extern "C" fn lw_client_drive(
     }))
 }
 
-/// Sends len bytes of UTF-8 as a text message, from the calling thread. Never
-/// blocks: what the kernel does not take now is kept and sent later. The bytes
-/// are copied or gone when this returns.
-///
-/// Returns LW_OK; LW_EFULL if the send buffer is full (nothing was taken, and
-/// LW_EVENT_DRAIN follows); LW_EOFFLINE if not connected and so configured;
-/// LW_ECLOSED; LW_EUTF8; LW_ETOOBIG past the largest message; LW_EFORKED. Any
-/// thread, also inside a callback.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_client_send_text(
-    client: *mut lw_client,
-    text: *const c_char,
-    len: usize,
-) -> i32 {
-    // SAFETY: C promises valid arguments; null is checked.
-    status(unsafe {
-        with(client, |core| core.send(MessageKind::Text, bytes(text.cast(), len, "text")?))
-    })
-}
-
-/// Sends len bytes as a binary message; like lw_client_send_text.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_client_send_binary(
-    client: *mut lw_client,
-    data: *const c_void,
-    len: usize,
-) -> i32 {
-    // SAFETY: C promises valid arguments; null is checked.
-    status(unsafe {
-        with(client, |core| core.send(MessageKind::Binary, bytes(data.cast(), len, "data")?))
-    })
-}
-
-/// Sends len bytes as a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
-/// LW_SEND_UNCOMPRESSED. Like lw_client_send_text; LW_EINVAL also for other kinds and
-/// flags.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_client_send(
-    client: *mut lw_client,
-    kind: u32,
-    data: *const c_void,
-    len: usize,
-    flags: u32,
-) -> i32 {
-    // SAFETY: C promises valid arguments; null is checked.
-    status(unsafe {
-        with(client, |core| {
-            let (kind, options) = (message_kind(kind)?, send_options(flags)?);
-            core.send_with(kind, bytes(data.cast(), len, "data")?, options).map(drop)
-        })
-    })
-}
-
-pub(crate) fn message_kind(kind: u32) -> Result<MessageKind> {
-    match kind {
-        LW_TEXT => Ok(MessageKind::Text),
-        LW_BINARY => Ok(MessageKind::Binary),
-        other => Err(invalid(format!("kind: expected LW_TEXT or LW_BINARY, got {other}"))),
-    }
-}
-
-pub(crate) fn send_options(flags: u32) -> Result<SendOptions> {
-    if flags & !LW_SEND_UNCOMPRESSED != 0 {
-        return Err(invalid(format!("flags: expected 0 or LW_SEND_UNCOMPRESSED, got {flags:#x}")));
-    }
-    let mut options = SendOptions::default();
-    options.compress = flags & LW_SEND_UNCOMPRESSED == 0;
-    Ok(options)
-}
-
-/// Sends a ping with up to 125 bytes; the answer is an LW_EVENT_PONG.
-///
-/// Returns LW_OK; LW_EOFFLINE if not connected; LW_EINVAL if the payload is
-/// too long; LW_EFULL; LW_ECLOSED; LW_EFORKED. Any thread, also inside a
-/// callback.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_client_ping(
-    client: *mut lw_client,
-    data: *const c_void,
-    len: usize,
-) -> i32 {
-    // SAFETY: C promises valid arguments; null is checked.
-    status(unsafe { with(client, |core| core.ping(bytes(data.cast(), len, "data")?)) })
-}
-
 /// Begins the closing handshake, after everything sent so far, and ends the
 /// client's life: it does not reconnect. code is 1000 to 1003, 1007 to 1014
 /// or 3000 to 4999; 0 sends neither code nor reason. The reason is UTF-8, at
@@ -376,14 +254,31 @@ pub unsafe extern "C" fn lw_client_close(
     reason_len: usize,
 ) -> i32 {
     // SAFETY: C promises valid arguments; null is checked.
-    status(unsafe {
-        with(client, |core| {
-            let reason = bytes(reason.cast(), reason_len, "reason")?;
-            let reason = str::from_utf8(reason)
-                .map_err(|e| invalid(format!("reason: expected UTF-8, got bytes ({e})")))?;
-            core.close(code, reason)
-        })
-    })
+    status(unsafe { with(client, |core| core.close(code, utf8(reason, reason_len, "reason")?)) })
+}
+
+/// Connects anew: at once instead of waiting for the next attempt, or in place of a
+/// connection that is open, which is given up (code 1001). Without effect on an
+/// attempt that is under way.
+///
+/// Returns LW_OK; LW_EUNSUPPORTED for a client that does not reconnect; LW_EINVAL;
+/// LW_EFORKED. Any thread, also inside a callback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_client_reconnect(client: *mut lw_client) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    status(unsafe { with(client, Client::reconnect) })
+}
+
+/// A hint that another network may be in use. A client that waits for its next attempt
+/// makes it at once, with the back-off begun anew. An open connection is asked for a
+/// sign of life, and lost (LW_EHEARTBEAT) without one within 5 s, or the heartbeat's
+/// timeout if that is shorter.
+///
+/// Returns LW_OK, LW_EINVAL or LW_EFORKED. Any thread, also inside a callback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_client_network_changed(client: *mut lw_client) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    status(unsafe { with(client, Client::network_changed) })
 }
 
 /// Where the client is in its life: LW_STATE_*, or LW_EINVAL for NULL. Any
@@ -482,12 +377,6 @@ mod tests {
         ] {
             assert_eq!(number, i32::from(state as u8), "{state:?}");
         }
-    }
-
-    #[test]
-    fn a_flag_says_not_to_compress() {
-        assert!(send_options(0).unwrap().compress);
-        assert!(!send_options(LW_SEND_UNCOMPRESSED).unwrap().compress);
     }
 
     #[test]

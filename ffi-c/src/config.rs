@@ -3,11 +3,13 @@
 use std::ffi::{CStr, c_char};
 use std::time::Duration;
 
-use longwire::{Config, Error, ErrorKind, Heartbeat, Offline, Proxy, Reconnect, Result};
+use longwire::{Config, ConsumerAction, Error, ErrorKind, Heartbeat, Offline, Proxy, Result};
 
 use crate::boundary::{catch, invalid, status, string};
 
 pub mod compression;
+pub mod log;
+pub mod reconnect;
 pub mod tls;
 
 /// lw_config_set_offline: keep messages until the client is connected, within
@@ -211,55 +213,6 @@ pub unsafe extern "C" fn lw_config_set_heartbeat(
     }
 }
 
-/// How to come back after a loss: the wait before attempt n is drawn between
-/// min_ms and min(max_ms, min_ms * factor^n). Gives up after
-/// max_attempts failed attempts in a row (0: never); a connection that lived
-/// for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
-/// 0, 5,000. LW_EINVAL also if min_ms is greater than max_ms, or factor less
-/// than 1 or not finite.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_config_set_reconnect(
-    config: *mut lw_config,
-    min_ms: u32,
-    max_ms: u32,
-    factor: f64,
-    max_attempts: u32,
-    stable_after_ms: u32,
-) -> i32 {
-    // SAFETY: C promises a valid handle; null is checked.
-    unsafe {
-        set(config, |config| {
-            if min_ms > max_ms {
-                let text = format!("reconnect: expected min_ms <= max_ms, got {min_ms}, {max_ms}");
-                return Err(invalid(text));
-            }
-            if !(factor.is_finite() && factor >= 1.0) {
-                return Err(invalid(format!("factor: expected at least 1, got {factor}")));
-            }
-            let mut reconnect = Reconnect::default();
-            reconnect.min_delay = millis(min_ms);
-            reconnect.max_delay = millis(max_ms);
-            reconnect.factor = factor;
-            reconnect.max_attempts = (max_attempts > 0).then_some(max_attempts);
-            reconnect.stable_after = millis(stable_after_ms);
-            config.reconnect = Some(reconnect);
-            Ok(())
-        })
-    }
-}
-
-/// The client lives as long as its first connection.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lw_config_set_reconnect_off(config: *mut lw_config) -> i32 {
-    // SAFETY: C promises a valid handle; null is checked.
-    unsafe {
-        set(config, |config| {
-            config.reconnect = None;
-            Ok(())
-        })
-    }
-}
-
 /// What a send does while the client is not connected: LW_OFFLINE_QUEUE or
 /// LW_OFFLINE_REFUSE.
 #[unsafe(no_mangle)]
@@ -274,6 +227,40 @@ pub unsafe extern "C" fn lw_config_set_offline(config: *mut lw_config, offline: 
                     return Err(invalid(format!("offline: expected LW_OFFLINE_*, got {other}")));
                 }
             };
+            Ok(())
+        })
+    }
+}
+
+/// Messages that waited for a connection for ms are dropped (0: never), and counted:
+/// expired of LW_EVENT_OPEN and of lw_stats. Default: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_offline_max_age(config: *mut lw_config, ms: u32) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.offline_max_age = (ms > 0).then(|| millis(ms));
+            Ok(())
+        })
+    }
+}
+
+/// For hosted clients: how long messages may wait for a program that does not call
+/// lw_client_drive (0: for ever), before the log and stalled_ms of lw_stats tell of it
+/// and, if close is true, the connection is closed with code 1001 and the client ends
+/// with LW_ETIMEOUT. Default: 0, false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lw_config_set_consumer_timeout(
+    config: *mut lw_config,
+    ms: u32,
+    close: bool,
+) -> i32 {
+    // SAFETY: C promises a valid handle; null is checked.
+    unsafe {
+        set(config, |config| {
+            config.consumer_timeout = (ms > 0).then(|| millis(ms));
+            config.consumer_action =
+                if close { ConsumerAction::Close } else { ConsumerAction::Report };
             Ok(())
         })
     }

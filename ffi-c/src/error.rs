@@ -58,6 +58,8 @@ pub const LW_EFORKED: i32 = -20;
 pub const LW_EPANIC: i32 = -21;
 /// This kind of client does not have the operation.
 pub const LW_EUNSUPPORTED: i32 = -22;
+/// The answer to LW_EVENT_BEFORE_CONNECT was lw_client_refuse.
+pub const LW_EHOOK: i32 = -23;
 
 /// Code, name and a sentence for people.
 const CODES: &[(i32, &CStr, &CStr)] = &[
@@ -84,6 +86,7 @@ const CODES: &[(i32, &CStr, &CStr)] = &[
     (LW_EFORKED, c"LW_EFORKED", c"the client belongs to the parent process"),
     (LW_EPANIC, c"LW_EPANIC", c"a defect in longwire"),
     (LW_EUNSUPPORTED, c"LW_EUNSUPPORTED", c"this kind of client does not have the operation"),
+    (LW_EHOOK, c"LW_EHOOK", c"the program refused the attempt"),
 ];
 
 /// An error of the core, in a form that C can read.

@@ -4,13 +4,13 @@ use std::ffi::{c_char, c_void};
 use std::time::Duration;
 use std::{mem, ptr};
 
-use longwire::{Event, MessageKind};
+use longwire::{Down, Event, MessageKind};
 
 use crate::boundary::string;
 use crate::client::lw_client;
 use crate::error::{lw_error, text};
 
-/// The connection is open: attempt, reconnects, subprotocol, extensions and
+/// The connection is open: attempt, reconnects, subprotocol, extensions, expired and
 /// lw_event_header. What is sent from within this event precedes whatever was
 /// queued while the client was down.
 pub const LW_EVENT_OPEN: u32 = 1;
@@ -25,9 +25,9 @@ pub const LW_EVENT_PONG: u32 = 3;
 pub const LW_EVENT_DOWN: u32 = 4;
 /// The send buffer has room again after a send answered LW_EFULL.
 pub const LW_EVENT_DRAIN: u32 = 5;
-/// The last event, exactly once: code, reason, clean, and error unless this
-/// end was wanted by one of the two sides. Data, len and headers as for
-/// LW_EVENT_DOWN.
+/// The last event, exactly once: code, reason, clean, unsent_messages, unsent_bytes, and
+/// error unless this end was wanted by one of the two sides. Data, len and headers as
+/// for LW_EVENT_DOWN.
 pub const LW_EVENT_CLOSED: u32 = 6;
 /// A part of a message as it arrived, with lw_config_set_streaming: data, len,
 /// is_text, first, last. How the server cut the message into fragments does not
@@ -35,6 +35,17 @@ pub const LW_EVENT_CLOSED: u32 = 6;
 /// is UTF-8 is checked as it comes. A message whose connection is lost
 /// meanwhile has no last part: LW_EVENT_DOWN or LW_EVENT_CLOSED follows.
 pub const LW_EVENT_CHUNK: u32 = 7;
+/// With lw_config_set_before_connect. An attempt waits for lw_client_proceed or
+/// lw_client_refuse, here or later, from any thread: ask, attempt, reconnects, and error
+/// for why the attempt or connection before came to nothing. Data, len and headers as
+/// for LW_EVENT_DOWN. Without an answer within the hook timeout the attempt fails with
+/// LW_ETIMEOUT.
+pub const LW_EVENT_BEFORE_CONNECT: u32 = 8;
+/// With lw_config_set_should_reconnect. A loss or a failed attempt waits for
+/// lw_client_decide, here or later, from any thread: ask, retry, and as for
+/// LW_EVENT_DOWN. Without an answer within the hook timeout it is as retry says.
+/// LW_EVENT_DOWN or LW_EVENT_CLOSED follows.
+pub const LW_EVENT_SHOULD_RECONNECT: u32 = 9;
 
 /// Response headers.
 pub struct lw_headers(Vec<(String, Vec<u8>)>);
@@ -51,25 +62,26 @@ pub struct lw_event {
     pub size: usize,
     /// LW_EVENT_*.
     pub kind: u32,
-    /// OPEN: how many attempts this connection took, counted from 1. DOWN: how
-    /// many failed since the last open connection.
+    /// OPEN: how many attempts this connection took, counted from 1. BEFORE_CONNECT:
+    /// which one this is, counted in the same way. DOWN, SHOULD_RECONNECT: how many
+    /// failed since the last open connection.
     pub attempt: u32,
-    /// OPEN: how many connections were open before this one.
+    /// OPEN, BEFORE_CONNECT: how many connections were open before this one.
     pub reconnects: u32,
-    /// DOWN, CLOSED: the peer's close code as it came; CLOSED: 1005 if its
-    /// close frame had none, 1006 if there was no close frame.
+    /// DOWN, SHOULD_RECONNECT, CLOSED: the peer's close code as it came, 1005 if its
+    /// close frame had none. Without a close frame 1006 in CLOSED, 0 in the others.
     pub code: u16,
     /// MESSAGE, CHUNK: whether this is text (valid UTF-8; a message, not each of
     /// its chunks) or binary.
     pub is_text: bool,
     /// CLOSED: whether the closing handshake was completed.
     pub clean: bool,
-    /// MESSAGE, CHUNK, PONG: the payload, not NUL-terminated. DOWN, CLOSED: the
-    /// beginning of the body with which the server refused the handshake.
+    /// MESSAGE, CHUNK, PONG: the payload, not NUL-terminated. If error is LW_ESTATUS:
+    /// the beginning of the body with which the server refused the handshake.
     pub data: *const u8,
     /// How many bytes data points to.
     pub len: usize,
-    /// DOWN, CLOSED: the cause; NULL if there is none.
+    /// DOWN, CLOSED, BEFORE_CONNECT, SHOULD_RECONNECT: the cause; NULL if there is none.
     pub error: *const lw_error,
     /// CLOSED: the peer's reason.
     pub reason: *const c_char,
@@ -79,7 +91,7 @@ pub struct lw_event {
     pub subprotocol: *const c_char,
     /// OPEN: the value of Sec-WebSocket-Extensions.
     pub extensions: *const c_char,
-    /// DOWN: the wait before the next attempt.
+    /// DOWN, SHOULD_RECONNECT: the wait before the next attempt.
     pub retry_in_ms: u64,
     /// PONG: the time since the ping with this payload was sent; -1 for a pong
     /// that nobody asked for.
@@ -90,6 +102,18 @@ pub struct lw_event {
     pub first: bool,
     /// CHUNK: the message is complete.
     pub last: bool,
+    /// BEFORE_CONNECT, SHOULD_RECONNECT: what the answer has to name; never 0.
+    pub ask: u64,
+    /// CLOSED: how many messages never left; lw_client_unsent has them.
+    pub unsent_messages: usize,
+    /// CLOSED: how many bytes these are.
+    pub unsent_bytes: usize,
+    /// OPEN: how many messages were dropped since the last connection because they had
+    /// waited for too long; see lw_config_set_offline_max_age.
+    pub expired: usize,
+    /// SHOULD_RECONNECT: what would happen without an answer: whether another attempt
+    /// follows.
+    pub retry: bool,
 }
 
 /// Gets the events of a client, one at a time and in order. It must not block
@@ -98,11 +122,11 @@ pub struct lw_event {
 pub type lw_callback =
     Option<unsafe extern "C" fn(client: *mut lw_client, event: *const lw_event, user: *mut c_void)>;
 
-/// Frees the user pointer of a client; see lw_client_new.
+/// Frees a user pointer; declared in `header/before.h`, as several chapters use it.
 pub type lw_free_user = Option<unsafe extern "C" fn(user: *mut c_void)>;
 
 /// Finds a response header by its name, in any case: the first of that name in
-/// an OPEN event, or in a DOWN or CLOSED event whose error is LW_ESTATUS.
+/// an OPEN event, or in an event whose error is LW_ESTATUS.
 /// Stores where the value begins and its length in value and len, and
 /// returns true; or stores NULL and 0 and returns false. Only during the
 /// callback.
@@ -163,16 +187,29 @@ pub(crate) fn deliver(event: Event<'_>, callback: impl FnOnce(&lw_event)) {
                 subprotocol: subprotocol.as_ptr(),
                 extensions: extensions.as_ptr(),
                 headers: &raw const headers,
+                expired: opened.expired,
                 ..blank(LW_EVENT_OPEN, &[])
             });
         }
         Event::Down(down) => {
             let failure = Failure::new(Some(&down.error));
+            callback(&failure.down(LW_EVENT_DOWN, down));
+        }
+        Event::BeforeConnect(attempt) => {
+            let failure = Failure::new(attempt.error.as_ref());
             callback(&lw_event {
-                code: down.code.unwrap_or(0),
-                attempt: down.attempt,
-                retry_in_ms: u64::try_from(down.retry_in.as_millis()).unwrap_or(u64::MAX),
-                ..failure.event(LW_EVENT_DOWN)
+                ask: attempt.ask,
+                attempt: attempt.attempt,
+                reconnects: attempt.reconnects,
+                ..failure.event(LW_EVENT_BEFORE_CONNECT)
+            });
+        }
+        Event::ShouldReconnect(outage) => {
+            let failure = Failure::new(Some(&outage.down.error));
+            callback(&lw_event {
+                ask: outage.ask,
+                retry: outage.retry,
+                ..failure.down(LW_EVENT_SHOULD_RECONNECT, &outage.down)
             });
         }
         Event::Drain => callback(&blank(LW_EVENT_DRAIN, &[])),
@@ -186,6 +223,8 @@ pub(crate) fn deliver(event: Event<'_>, callback: impl FnOnce(&lw_event)) {
                 reason: reason.as_ptr().cast(),
                 reason_len: closed.reason.len(),
                 clean: closed.clean,
+                unsent_messages: closed.unsent_messages,
+                unsent_bytes: closed.unsent_bytes,
                 ..failure.event(LW_EVENT_CLOSED)
             });
         }
@@ -194,7 +233,7 @@ pub(crate) fn deliver(event: Event<'_>, callback: impl FnOnce(&lw_event)) {
     }
 }
 
-/// What a DOWN or CLOSED event points to.
+/// What an event with an error points to.
 struct Failure {
     error: Option<lw_error>,
     headers: Option<lw_headers>,
@@ -216,6 +255,15 @@ impl Failure {
             error: self.error.as_ref().map_or(ptr::null(), ptr::from_ref),
             headers: self.headers.as_ref().map_or(ptr::null(), ptr::from_ref),
             ..blank(kind, &self.body)
+        }
+    }
+
+    fn down(&self, kind: u32, down: &Down) -> lw_event {
+        lw_event {
+            code: down.code.unwrap_or(0),
+            attempt: down.attempt,
+            retry_in_ms: u64::try_from(down.retry_in.as_millis()).unwrap_or(u64::MAX),
+            ..self.event(kind)
         }
     }
 }
@@ -241,6 +289,11 @@ fn blank(kind: u32, data: &[u8]) -> lw_event {
         headers: ptr::null(),
         first: false,
         last: false,
+        ask: 0,
+        unsent_messages: 0,
+        unsent_bytes: 0,
+        expired: 0,
+        retry: false,
     }
 }
 
@@ -275,7 +328,14 @@ mod tests {
 
     #[test]
     fn a_reason_with_a_nul_keeps_its_length() {
-        let closed = Closed { code: 1000, reason: "a\0b".into(), clean: true, error: None };
+        let closed = Closed {
+            code: 1000,
+            reason: "a\0b".into(),
+            clean: true,
+            error: None,
+            unsent_messages: 0,
+            unsent_bytes: 0,
+        };
         deliver(Event::Closed(&closed), |event| {
             // SAFETY: the reason is followed by a NUL.
             let reason = unsafe { std::slice::from_raw_parts(event.reason.cast::<u8>(), 4) };

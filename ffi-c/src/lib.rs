@@ -16,4 +16,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod message;
+pub mod question;
+pub mod sending;
+pub mod stats;
 pub mod version;

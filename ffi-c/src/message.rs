@@ -6,7 +6,8 @@ use std::ptr;
 use longwire::{Client, ErrorKind, MessageWriter};
 
 use crate::boundary::{bytes, catch, status};
-use crate::client::{guarded, lw_client, message_kind, send_options, with};
+use crate::client::{guarded, lw_client, with};
+use crate::sending::{message_kind, send_options};
 
 /// A message under way.
 pub struct lw_message {
@@ -16,8 +17,8 @@ pub struct lw_message {
 }
 
 /// Begins a message of this kind, LW_TEXT or LW_BINARY, with flags: 0 or
-/// LW_SEND_UNCOMPRESSED. Stores it in message and returns LW_OK; or stores NULL
-/// there and returns a code: LW_EOFFLINE if not connected, or if messages that were
+/// what is wanted of LW_SEND_UNCOMPRESSED | LW_SEND_AHEAD. Stores it in message and
+/// returns LW_OK; or stores NULL there and returns a code: LW_EOFFLINE if not connected, or if messages that were
 /// queued meanwhile have yet to go out, for this one is never queued; LW_EBUSY while
 /// another such message of this client has not ended; LW_EINVAL; LW_ECLOSED;
 /// LW_EFORKED.

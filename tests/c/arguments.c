@@ -4,14 +4,22 @@
 
 #include <math.h>
 
+static void on_unsent(uint32_t kind, const uint8_t *data, size_t len, void *user)
+{
+    (void)kind, (void)data, (void)len, (void)user;
+    CHECK(!"a message");
+}
+
 static void null_is_refused_everywhere(void)
 {
     lw_client *client = (lw_client *)&server;
     lw_message *message = (lw_message *)&server;
     lw_error *error = NULL;
     lw_config *config = lw_config_new("ws://127.0.0.1/");
+    lw_stats stats;
     const char *value = "untouched";
     size_t len = 1;
+    uint64_t hold = 1;
 
     CHECK(lw_config_new(NULL) == NULL);
     lw_config_free(NULL);
@@ -48,7 +56,17 @@ static void null_is_refused_everywhere(void)
     CHECK_CODE(lw_config_set_heartbeat(NULL, 1, 1), LW_EINVAL);
     CHECK_CODE(lw_config_set_reconnect(NULL, 1, 1, 2.0, 1, 1), LW_EINVAL);
     CHECK_CODE(lw_config_set_reconnect_off(NULL), LW_EINVAL);
+    CHECK_CODE(lw_config_set_reconnect_max_time(NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_config_set_max_retry_after(NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_config_set_restart_delay(NULL, 1, 1), LW_EINVAL);
+    CHECK_CODE(lw_config_set_retry(NULL, 403, true), LW_EINVAL);
+    CHECK_CODE(lw_config_set_before_connect(NULL, true), LW_EINVAL);
+    CHECK_CODE(lw_config_set_should_reconnect(NULL, true), LW_EINVAL);
+    CHECK_CODE(lw_config_set_hook_timeout(NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_config_set_log(config, LW_LOG_INFO, NULL, NULL, NULL), LW_EINVAL);
     CHECK_CODE(lw_config_set_offline(NULL, LW_OFFLINE_QUEUE), LW_EINVAL);
+    CHECK_CODE(lw_config_set_offline_max_age(NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_config_set_consumer_timeout(NULL, 1, true), LW_EINVAL);
     CHECK_CODE(lw_config_set_max_message_size(NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_config_set_max_fragments(NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_config_set_send_buffer(NULL, 1), LW_EINVAL);
@@ -77,6 +95,16 @@ static void null_is_refused_everywhere(void)
     CHECK_CODE(lw_client_ping(NULL, NULL, 0), LW_EINVAL);
     CHECK_CODE(lw_client_close(NULL, 1000, NULL, 0), LW_EINVAL);
     CHECK_CODE(lw_client_state(NULL), LW_EINVAL);
+    CHECK_CODE(lw_client_reconnect(NULL), LW_EINVAL);
+    CHECK_CODE(lw_client_network_changed(NULL), LW_EINVAL);
+    CHECK_CODE(lw_client_proceed(NULL, 1, NULL), LW_EINVAL);
+    CHECK_CODE(lw_client_refuse(NULL, 1, NULL, 0, true), LW_EINVAL);
+    CHECK_CODE(lw_client_decide(NULL, 1, true), LW_EINVAL);
+    CHECK_CODE(lw_client_hold(NULL, &hold), LW_EINVAL);
+    CHECK_INT(hold, 0);
+    CHECK_CODE(lw_client_ready(NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_client_stats(NULL, &stats), LW_EINVAL);
+    CHECK_CODE(lw_client_unsent(NULL, on_unsent, NULL), LW_EINVAL);
     CHECK_INT(lw_client_buffered_amount(NULL), 0);
     CHECK_INT(lw_client_round_trip_us(NULL), -1);
     lw_client_free(NULL);
@@ -96,6 +124,7 @@ static void null_payloads_are_refused_unless_empty(void)
 {
     struct tape tape;
     lw_client *client;
+    lw_stats stats;
 
     tape_init(&tape);
     client = start_open(&tape, "/echo");
@@ -105,6 +134,12 @@ static void null_payloads_are_refused_unless_empty(void)
     CHECK_CODE(lw_client_send(client, LW_BINARY, NULL, 1, 0), LW_EINVAL);
     CHECK_CODE(lw_client_ping(client, NULL, 1), LW_EINVAL);
     CHECK_CODE(lw_client_close(client, 1000, NULL, 1), LW_EINVAL);
+    CHECK_CODE(lw_client_refuse(client, 1, NULL, 1, true), LW_EINVAL);
+    CHECK_CODE(lw_client_hold(client, NULL), LW_EINVAL);
+    CHECK_CODE(lw_client_unsent(client, NULL, NULL), LW_EINVAL);
+    CHECK_CODE(lw_client_stats(client, NULL), LW_EINVAL);
+    stats.size = sizeof stats - 1;
+    CHECK_CODE(lw_client_stats(client, &stats), LW_EINVAL);
     CHECK_CODE(lw_client_send_text(client, NULL, 0), LW_OK);
     CHECK_CODE(lw_client_send_binary(client, NULL, 0), LW_OK);
     tape_wait(&tape, LW_EVENT_MESSAGE, 2);
@@ -245,6 +280,7 @@ static void bad_trust_is_refused(void)
 static void bad_numbers_are_refused(void)
 {
     static const double factors[] = {0.0, 0.5, -2.0, NAN, INFINITY};
+    static const int32_t causes[] = {LW_OK, LW_EHOOK - 1, 99, 600, 999, 5000, INT32_MIN, INT32_MAX};
     lw_config *config = lw_config_new("ws://127.0.0.1/");
     size_t i;
 
@@ -253,6 +289,10 @@ static void bad_numbers_are_refused(void)
         CHECK_CODE(lw_config_set_reconnect(config, 100, 1000, factors[i], 0, 0), LW_EINVAL);
     CHECK_CODE(lw_config_set_reconnect(config, 1000, 100, 2.0, 0, 0), LW_EINVAL);
     CHECK_CODE(lw_config_set_reconnect(config, 100, 100, 1.0, 0, 0), LW_OK);
+    CHECK_CODE(lw_config_set_restart_delay(config, 1000, 100), LW_EINVAL);
+    CHECK_CODE(lw_config_set_restart_delay(config, 100, 100), LW_OK);
+    for (i = 0; i < sizeof causes / sizeof causes[0]; i++)
+        CHECK_CODE(lw_config_set_retry(config, causes[i], true), LW_EINVAL);
     lw_config_free(config);
 }
 
@@ -287,15 +327,17 @@ static void unknown_kinds_and_flags_of_a_send_are_refused(void)
     client = start_open(&tape, "/echo");
     CHECK_CODE(lw_message_begin(client, 0, 0, &message), LW_EINVAL);
     CHECK(message == NULL);
-    CHECK_CODE(lw_message_begin(client, LW_TEXT, 2, &message), LW_EINVAL);
+    CHECK_CODE(lw_message_begin(client, LW_TEXT, 4, &message), LW_EINVAL);
     CHECK_CODE(lw_message_begin(client, LW_TEXT, 0, NULL), LW_EINVAL);
     CHECK_CODE(lw_client_send(client, 0, "a", 1, 0), LW_EINVAL);
     CHECK_CODE(lw_client_send(client, 3, "a", 1, 0), LW_EINVAL);
-    CHECK_CODE(lw_client_send(client, LW_TEXT, "a", 1, 2), LW_EINVAL);
+    CHECK_CODE(lw_client_send(client, LW_TEXT, "a", 1, 4), LW_EINVAL);
     CHECK_CODE(lw_client_send(client, LW_TEXT, "\xff", 1, 0), LW_EUTF8);
     CHECK_CODE(lw_client_send(client, LW_TEXT, "a", 1, 0), LW_OK);
     CHECK_CODE(lw_client_send(client, LW_BINARY, "\xff", 1, LW_SEND_UNCOMPRESSED), LW_OK);
-    tape_wait(&tape, LW_EVENT_MESSAGE, 2);
+    CHECK_CODE(lw_client_send(client, LW_TEXT, "a", 1, LW_SEND_UNCOMPRESSED | LW_SEND_AHEAD),
+               LW_OK);
+    tape_wait(&tape, LW_EVENT_MESSAGE, 3);
     finish(&tape, client);
     tape_destroy(&tape);
 }
@@ -306,8 +348,8 @@ static void every_code_has_a_name_and_a_sentence(void)
 
     CHECK_TEXT(lw_error_name(LW_OK), "LW_OK");
     CHECK_TEXT(lw_error_name(LW_EURL), "LW_EURL");
-    CHECK_TEXT(lw_error_name(LW_EUNSUPPORTED), "LW_EUNSUPPORTED");
-    for (code = LW_EUNSUPPORTED; code <= LW_OK; code++) {
+    CHECK_TEXT(lw_error_name(LW_EHOOK), "LW_EHOOK");
+    for (code = LW_EHOOK; code <= LW_OK; code++) {
         CHECK(strncmp(lw_error_name(code), "LW_", 3) == 0);
         CHECK(strlen(lw_strerror(code)) > 0);
     }

@@ -207,6 +207,12 @@ static struct entry *copied(const lw_event *event)
     entry->attempt = event->attempt;
     entry->reconnects = event->reconnects;
     entry->round_trip_us = event->round_trip_us;
+    entry->retry_in_ms = event->retry_in_ms;
+    entry->ask = event->ask;
+    entry->unsent_messages = event->unsent_messages;
+    entry->unsent_bytes = event->unsent_bytes;
+    entry->expired = event->expired;
+    entry->retry = event->retry;
     entry->error = lw_error_code(event->error);
     entry->http_status = lw_error_http_status(event->error);
     snprintf(entry->message, sizeof entry->message, "%s", lw_error_message(event->error));
@@ -351,6 +357,31 @@ void finish(struct tape *tape, lw_client *client)
 int32_t send_string(lw_client *client, const char *text)
 {
     return lw_client_send_text(client, text, strlen(text));
+}
+
+lw_config *hasty(const char *path)
+{
+    lw_config *config = lw_config_new(url(server.ws, path));
+
+    CHECK_CODE(lw_config_set_reconnect(config, 1, 10, 2.0, 0, 5000), LW_OK);
+    return config;
+}
+
+void proceed_always(struct tape *tape, lw_client *client, const lw_event *event)
+{
+    (void)tape;
+    if (event->kind == LW_EVENT_BEFORE_CONNECT)
+        CHECK_CODE(lw_client_proceed(client, event->ask, NULL), LW_OK);
+}
+
+lw_stats stats_of(const lw_client *client)
+{
+    lw_stats stats;
+
+    stats.size = sizeof stats;
+    CHECK_CODE(lw_client_stats(client, &stats), LW_OK);
+    CHECK_INT(stats.size, sizeof stats);
+    return stats;
 }
 
 char *pattern(size_t len)

@@ -44,6 +44,11 @@ void test_pieces(void);
 void test_closing(void);
 void test_lifetime(void);
 void test_hosted(void);
+void test_asking(void);
+void test_reconnecting(void);
+void test_queueing(void);
+void test_watching(void);
+void test_endings(void);
 
 /* --- The server ----------------------------------------------------------- */
 
@@ -91,6 +96,12 @@ struct entry {
     int32_t error;
     int32_t http_status;
     int64_t round_trip_us;
+    uint64_t retry_in_ms;
+    uint64_t ask;
+    size_t unsent_messages;
+    size_t unsent_bytes;
+    size_t expired;
+    bool retry;
     char subprotocol[64];
     char reason[128];
     char message[512]; /* of the error */
@@ -135,7 +146,19 @@ lw_client *start_open(struct tape *tape, const char *path);
  * once. */
 void finish(struct tape *tape, lw_client *client);
 
+/* Polls and drives a hosted client until there are `count` events of a kind; what the
+ * last drive said. */
+int32_t drive_until(lw_client *client, struct tape *tape, size_t budget, uint32_t kind,
+                    size_t count);
+
 int32_t send_string(lw_client *client, const char *text);
+
+/* A configuration for a path of the ws: server, with a short back-off. */
+lw_config *hasty(const char *path);
+/* For `also`: lets every attempt go on. */
+void proceed_always(struct tape *tape, lw_client *client, const lw_event *event);
+/* What a client says of itself. */
+lw_stats stats_of(const lw_client *client);
 
 /* Bytes that differ by position, to be freed. */
 char *pattern(size_t len);

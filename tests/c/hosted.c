@@ -25,10 +25,8 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Polls and drives until there are `count` events of a kind; what the last
- * drive said. */
-static int32_t drive_until(lw_client *client, struct tape *tape, size_t budget, uint32_t kind,
-                           size_t count)
+int32_t drive_until(lw_client *client, struct tape *tape, size_t budget, uint32_t kind,
+                    size_t count)
 {
     int64_t limit = now_ms() + 1000 * limit_s();
     int32_t driven = LW_DRIVE_IDLE;

@@ -207,6 +207,11 @@ static bool child_starts_anew(lw_client *inherited)
     held = CHECK_CODE(send_string(inherited, "from the child"), LW_EFORKED);
     held = CHECK_CODE(lw_client_ping(inherited, NULL, 0), LW_EFORKED) && held;
     held = CHECK_CODE(lw_client_close(inherited, 1000, NULL, 0), LW_EFORKED) && held;
+    held = CHECK_CODE(lw_client_reconnect(inherited), LW_EFORKED) && held;
+    held = CHECK_CODE(lw_client_network_changed(inherited), LW_EFORKED) && held;
+    held = CHECK_CODE(lw_client_proceed(inherited, 1, NULL), LW_EFORKED) && held;
+    held = CHECK_CODE(lw_client_refuse(inherited, 1, NULL, 0, true), LW_EFORKED) && held;
+    held = CHECK_CODE(lw_client_decide(inherited, 1, true), LW_EFORKED) && held;
     lw_client_free(inherited);
     tape_init(&tape);
     client = start_open(&tape, "/echo");

@@ -2,6 +2,7 @@
 
 C_TESTS := $(BUILD)/tests
 C_TEST_SOURCES := $(wildcard tests/c/*.c)
+CPP_TEST_SOURCES := $(wildcard tests/c/*.cpp)
 C_TEST_FLAGS := -g -O1 -D_POSIX_C_SOURCE=200809L $(C_WARNINGS) -I$(C_PREFIX)/include -pthread
 C_RUN := LONGWIRE_TEST_SERVER=$(abspath $(C_SERVER))
 
@@ -19,7 +20,7 @@ c-test-standards: $(C_STAGED)
 	done
 	@for standard in c++11 c++14 c++17 c++20; do \
 	    $(CXX) -std=$$standard $(C_TEST_FLAGS) -fsyntax-only -x c++ $(C_TEST_SOURCES) \
-	        tests/c/wrapper.cpp; \
+	        $(CPP_TEST_SOURCES); \
 	done
 	@echo "C99, C11, C17, C++11, C++14, C++17 and C++20 compile without a warning"
 
@@ -44,9 +45,9 @@ $(C_TESTS)/c: $(C_TEST_SOURCES) tests/c/harness.h $(C_STAGED)
 	@$(CC) -std=c99 $(C_TEST_FLAGS) $(C_TEST_SOURCES) -o $@ $(C_LINK)
 
 # The wrapper with the harness as C++.
-C_WRAPPER := -x c++ tests/c/harness.c tests/c/wrapper.cpp -x none
-$(C_TESTS)/cpp11 $(C_TESTS)/cpp20: $(C_TESTS)/cpp%: tests/c/wrapper.cpp tests/c/harness.c \
-    tests/c/harness.h $(C_STAGED)
+C_WRAPPER := -x c++ tests/c/harness.c $(CPP_TEST_SOURCES) -x none
+C_WRAPPER_PARTS := $(CPP_TEST_SOURCES) tests/c/wrapper.hpp tests/c/harness.c tests/c/harness.h
+$(C_TESTS)/cpp11 $(C_TESTS)/cpp20: $(C_TESTS)/cpp%: $(C_WRAPPER_PARTS) $(C_STAGED)
 	@echo compiling $@
 	@mkdir -p $(@D)
 	@$(CXX) -std=c++$* $(C_TEST_FLAGS) $(C_WRAPPER) -o $@ $(C_LINK)
@@ -59,7 +60,7 @@ $(C_TESTS)/c-asan: $(C_TEST_SOURCES) tests/c/harness.h $(C_STAGED)
 	@$(CC) -std=c11 $(C_TEST_FLAGS) $(C_ASAN) $(C_TEST_SOURCES) -o $@ $(C_STATIC) \
 	    $$(cat $(C_SYSTEM_LIBS))
 
-$(C_TESTS)/cpp-asan: tests/c/wrapper.cpp tests/c/harness.c tests/c/harness.h $(C_STAGED)
+$(C_TESTS)/cpp-asan: $(C_WRAPPER_PARTS) $(C_STAGED)
 	@echo compiling $@
 	@mkdir -p $(@D)
 	@$(CXX) -std=c++17 $(C_TEST_FLAGS) $(C_ASAN) $(C_WRAPPER) -o $@ $(C_STATIC) \

@@ -1,31 +1,11 @@
 // longwire.hpp: ownership, exceptions, and what the C tests cannot see.
-#include "harness.h"
-
-#include <longwire.hpp>
+#include "wrapper.hpp"
 
 #include <poll.h>
 
 #include <vector>
 
 namespace {
-
-const std::chrono::milliseconds soon(1);
-
-longwire::config at(const char *path) {
-    return longwire::config(url(server.ws, path));
-}
-
-// Runs `action` and checks that it throws `code`.
-template <typename Action> void throws(std::int32_t code, Action action) {
-    try {
-        action();
-        CHECK(!"an exception");
-    } catch (const longwire::error &error) {
-        CHECK_CODE(error.code(), code);
-        CHECK_TEXT(error.name(), lw_error_name(code));
-        CHECK(std::strlen(error.what()) > 5);
-    }
-}
 
 void bad_input_throws() {
     throws(LW_EURL, [] { longwire::client(longwire::config("http://a/"), longwire::handlers()); });
@@ -36,6 +16,8 @@ void bad_input_throws() {
     throws(LW_EINVAL, [] { at("/").set_connect_timeout(std::chrono::milliseconds(-1)); });
     throws(LW_EINVAL, [] { at("/").set_close_timeout(std::chrono::hours(2000)); });
     throws(LW_EINVAL, [] { at("/").set_compression_level(10); });
+    throws(LW_EINVAL, [] { at("/").set_restart_delay(2 * soon, soon); });
+    throws(LW_EINVAL, [] { at("/").set_retry(99, true); });
     throws(LW_EINVAL, [] {
         longwire::client(at("/").add_header("A", "b\r\nc"), longwire::handlers());
     });
@@ -63,7 +45,17 @@ void every_option_can_be_set() {
         .set_close_timeout(std::chrono::seconds(5))
         .set_heartbeat(std::chrono::seconds(5), std::chrono::seconds(5))
         .set_reconnect(soon, std::chrono::seconds(1))
+        .set_reconnect_max_time(std::chrono::seconds(60))
+        .set_max_retry_after(std::chrono::seconds(60))
+        .set_restart_delay(soon, std::chrono::seconds(1))
+        .set_retry(403, true)
+        .set_retry(LW_ECERT, true)
+        .set_hook_timeout(std::chrono::seconds(5))
         .set_reconnect_off()
+        .set_offline_max_age(std::chrono::seconds(60))
+        .set_consumer_timeout(std::chrono::seconds(60))
+        .set_consumer_timeout(std::chrono::seconds(60), true)
+        .set_log(LW_LOG_DEBUG, [](std::int32_t, longwire::view) {})
         .set_offline(LW_OFFLINE_QUEUE)
         .set_streaming(true)
         .set_streaming(false)
@@ -342,5 +334,6 @@ int main() {
     RUN(close_and_wait_closes_and_waits);
     RUN(release_ends_a_client_without_waiting);
     RUN(a_hosted_client_throws_what_its_handlers_throw);
+    test_steering();
     return verdict();
 }

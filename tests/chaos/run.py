@@ -40,7 +40,7 @@ LANGUAGES: dict[str, tuple[Sequence[str], Sequence[int]]] = {
 #: Each client says so much.
 PACE_MS = 50
 #: How much more memory (MB) and how many more descriptors a process may have at the end.
-RSS_GROWTH = {"C": 16.0, "Python": 24.0, "Node": 64.0}
+RSS_GROWTH = {"C": 8.0, "Python": 12.0, "Node": 48.0}
 DESCRIPTORS_GROWTH = 8
 #: Seconds until everybody is there, has settled, and has closed.
 LIMIT = 30.0
@@ -95,7 +95,7 @@ class Program:
             line = await asyncio.wait_for(self.process.stdout.readline(), LIMIT)
         except TimeoutError:
             raise Failed(f"{self.name} said nothing for {LIMIT:.0f} s") from None
-        if not line:
+        if not line.endswith(b"\n"):
             raise Failed(f"{self.name} ended with {await self.process.wait()}")
         answer = json.loads(line)
         assert isinstance(answer, dict)
@@ -272,6 +272,11 @@ def processes(run: Run) -> Iterator[Sequence[object]]:
         )
 
 
+def named_alike(errors: dict[str, int]) -> dict[str, int]:
+    """Errors by the names that Python has for them."""
+    return {name.removeprefix("LW_"): times for name, times in errors.items()}
+
+
 def counted(counts: Counter[str]) -> str:
     return ", ".join(f"{what} {times}" for what, times in counts.most_common()) or "none"
 
@@ -284,8 +289,8 @@ def show(run: Run) -> None:
     for verdict in run.verdicts.values():
         lost += verdict.lost
     for report in reports:
-        downs.update(report["downs"])
-        failures.update(report["failures"])
+        downs.update(named_alike(report["downs"]))
+        failures.update(named_alike(report["failures"]))
     say("")
     say(f"  faults           {counted(Counter(run.faults))}")
     say(f"  connections lost {counted(downs)}")

@@ -8,6 +8,7 @@ has them.
 from __future__ import annotations
 
 import atexit as _atexit
+import logging as _logging
 
 from . import exceptions, sync
 from ._common import State
@@ -25,6 +26,7 @@ from .exceptions import (
     ConnectionLost,
     ForkedError,
     HeartbeatTimeout,
+    HookError,
     InternalError,
     InvalidArgument,
     InvalidHandshake,
@@ -43,13 +45,17 @@ from .exceptions import (
     TLSError,
     UnsupportedOperation,
 )
+from .hooks import Attempt, Changes, GiveUp, Outage
 from .options import TLS, Deflate, Down, Heartbeat, Reconnect
+from .stats import Stats
 
 __version__ = VERSION
 
 __all__ = [
     "TLS",
+    "Attempt",
     "CertificateError",
+    "Changes",
     "Close",
     "ConcurrencyError",
     "ConnectError",
@@ -61,8 +67,10 @@ __all__ = [
     "Deflate",
     "Down",
     "ForkedError",
+    "GiveUp",
     "Heartbeat",
     "HeartbeatTimeout",
+    "HookError",
     "InternalError",
     "InvalidArgument",
     "InvalidHandshake",
@@ -72,6 +80,7 @@ __all__ = [
     "LongwireError",
     "NameResolutionError",
     "NotConnected",
+    "Outage",
     "PayloadTooBig",
     "ProtocolError",
     "Reconnect",
@@ -79,6 +88,7 @@ __all__ = [
     "Response",
     "SendBufferFull",
     "State",
+    "Stats",
     "TLSError",
     "Timeout",
     "UnsupportedOperation",
@@ -87,6 +97,9 @@ __all__ = [
     "exceptions",
     "sync",
 ]
+
+# A program that says nothing about its log gets none.
+_logging.getLogger("longwire").addHandler(_logging.NullHandler())
 
 # The runtime's thread has to be gone before the interpreter is.
 _atexit.register(_shutdown, 1.0)

@@ -7,7 +7,8 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
 
 from .exceptions import (
     Close,
@@ -16,16 +17,24 @@ from .exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
     ConnectionLost,
+    ForkedError,
     InvalidArgument,
     LongwireError,
     decode_headers,
 )
-from .options import Down
+from .hooks import Failures
+from .options import LEVELS, Down, logger
+from .stats import Stats
 
 #: Codes of a proper end (RFC 6455 section 7.4.1).
 _OK_CODES = frozenset({1000, 1001, 1005})
 
 _U16 = (1 << 16) - 1
+
+#: Code, reason, whether it was clean, and the cause.
+Closed: TypeAlias = tuple[int, str, bool, LongwireError | None]
+
+_E = TypeVar("_E", LongwireError, LongwireError | None)
 
 
 class State(enum.IntEnum):
@@ -48,13 +57,19 @@ class Record:
         self.pid = os.getpid()
         self.on_open = options.get("on_open")
         self.on_down = options.get("on_down")
+        self.before_connect: Any = options.get("before_connect")
+        self.should_reconnect: Any = options.get("should_reconnect")
+        self.logger = logger(options)
+        self.failures = Failures()
         self.subprotocol: str | None = None
         self.response_headers: list[tuple[str, str]] = []
         self.reconnects = 0
         self.opened = False
         self.first_failure: LongwireError | None = None
         self.close_requested: Close | None = None
-        self.closed: tuple[int, str, bool, LongwireError | None] | None = None
+        self.closed: Closed | None = None
+        self.unsent = (0, 0)
+        self.unsent_messages: list[str | bytes] | None = None
 
     def open(
         self, reconnects: int, subprotocol: str | None, headers: list[tuple[str, bytes]]
@@ -63,11 +78,21 @@ class Record:
         self.reconnects = reconnects
         self.subprotocol = subprotocol
         self.response_headers = decode_headers(headers)
+        self.failures.clear()
 
-    def close(self, closed: tuple[int, str, bool, LongwireError | None]) -> None:
+    def close(self, closed: Closed, unsent: tuple[int, int], *, settled: bool) -> None:
         self.closed = closed
-        if not self.opened and self.first_failure is None:
+        self.unsent = unsent
+        self.explained(closed[3])
+        asked_for = self.opened and self.close_requested is not None
+        if not settled and not asked_for and self.first_failure is None:
             self.first_failure = closed[3] or self.closed_exception()
+
+    def explained(self, error: _E) -> _E:
+        """Return ``error``, with its cause if that is an exception of a hook."""
+        if error is not None:
+            self.failures.explain(error)
+        return error
 
     @property
     def settled(self) -> bool:
@@ -135,6 +160,38 @@ class Facts(ABC):
     @abstractmethod
     def _release(self) -> None: ...
 
+    @abstractmethod
+    def _reconnect(self) -> None: ...
+
+    @abstractmethod
+    def _network_changed(self) -> None: ...
+
+    @abstractmethod
+    def _stats(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _take_unsent(self) -> list[str | bytes]: ...
+
+    def reconnect(self) -> None:
+        """Connect anew: now instead of later, or in place of the connection that is open.
+
+        One that is open is given up with code 1001; what is queued goes to its
+        successor. Without effect on an attempt that is under way.
+
+        Raises:
+            UnsupportedOperation: with ``reconnect=False``.
+
+        """
+        self._reconnect()
+
+    def network_changed(self) -> None:
+        """Say that another network may be in use.
+
+        The next attempt is made now, with the back-off begun anew. A connection that
+        is open is asked for a sign of life, and lost without one within 5 s.
+        """
+        self._network_changed()
+
     @property
     def state(self) -> State:
         """Where the connection is in its life."""
@@ -173,6 +230,49 @@ class Facts(ABC):
         """The reason of the peer's close frame; ``None`` while not closed."""
         return self._record.close_reason()
 
+    @property
+    def stats(self) -> Stats:
+        """The connection at this moment, in numbers."""
+        if self._record.pid != os.getpid():
+            raise ForkedError("the connection was made by the parent of this process")
+        facts = self._stats()
+        facts["state"] = State(facts["state"])
+        facts["last_error"] = self._record.explained(facts["last_error"])
+        if (since := facts["connected_since"]) is not None:
+            facts["connected_since"] = datetime.fromtimestamp(since, UTC)
+        return Stats(**facts)
+
+    @property
+    def unsent(self) -> list[str | bytes]:
+        """The messages that never left, in order, once the connection is closed."""
+        record = self._record
+        if record.closed is None:
+            return []
+        if record.unsent_messages is None:
+            record.unsent_messages = self._take_unsent()
+        return list(record.unsent_messages)
+
+    @property
+    def unsent_messages(self) -> int:
+        """How many messages never left; 0 while not closed."""
+        return self._record.unsent[0]
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How many bytes these are; 0 while not closed."""
+        return self._record.unsent[1]
+
+    def _on_log(self, level: int, when: float, text: str) -> None:
+        logger = self._record.logger
+        number = LEVELS[level - 1]
+        if logger.isEnabledFor(number):
+            record = logger.makeRecord(logger.name, number, "longwire", 0, text, (), None)
+            # When it happened, not when it was fetched.
+            record.relativeCreated += (when - record.created) * 1000
+            record.created = when
+            record.msecs = float(int(when % 1 * 1000))
+            logger.handle(record)
+
     def __del__(self) -> None:
         record = getattr(self, "_record", None)
         if record is None or record.closed is not None or record.pid != os.getpid():
@@ -181,6 +281,10 @@ class Facts(ABC):
             warnings.warn(
                 f"unclosed connection {self!r}", ResourceWarning, stacklevel=2, source=self
             )
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """End it at once, from any thread."""
         self._release()
 
     def _closed_exception(self) -> ConnectionClosed:

@@ -10,11 +10,15 @@ when the loop is blocked; that thread never runs Python code.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import inspect
+import weakref
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
+    Coroutine,
     Generator,
     Iterable,
     Mapping,
@@ -22,10 +26,19 @@ from collections.abc import (
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
-from ._common import Facts, Record, answered, check_close_code, not_a_message, ping_payload
+from ._common import (
+    Closed,
+    Facts,
+    Record,
+    answered,
+    check_close_code,
+    not_a_message,
+    ping_payload,
+)
 from ._longwire import AsyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
-from .options import CommonOptions, Down, canonical, config
+from .hooks import Attempt, Changes, Hooks, Outage, Question
+from .options import CommonOptions, Down, canonical, config, hook_timeout
 
 __all__ = ["Connection", "connect"]
 
@@ -34,6 +47,8 @@ class Options(CommonOptions, total=False):
     """The options of :func:`connect`."""
 
     on_open: Callable[[Connection], object] | None
+    before_connect: Callable[[Attempt], Changes | Awaitable[Changes | None] | None] | None
+    should_reconnect: Callable[[Outage], bool | Awaitable[bool | None] | None] | None
 
 
 _KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
@@ -41,6 +56,45 @@ _KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
 
 #: What comes after the last fragment of a message.
 _END = object()
+
+#: Marks what belongs to an ``on_open`` that is not over.
+_opening: contextvars.ContextVar[object] = contextvars.ContextVar("longwire_opening")
+
+#: Event loops hold tasks weakly.
+_running: set[asyncio.Task[None]] = set()
+
+
+async def _answer_late(
+    connection: weakref.ref[Connection],
+    limit: float | None,
+    question: Question,
+    answer: Awaitable[Any],
+) -> None:
+    """Take the answer of a hook, within the time it has.
+
+    It keeps no connection alive: who lets go of one lets go of its hooks.
+    """
+    try:
+        try:
+            async with asyncio.timeout(limit) as late:
+                result = await answer
+        except BaseException as exception:
+            asker = connection()
+            if late.expired():
+                return  # The core goes on by itself.
+            if asker is None:
+                raise
+            asker._fail(question, exception)
+        else:
+            if (asker := connection()) is not None:
+                asker._answer(question, result)
+    except Exception as exception:
+        _report(question.name, exception)
+
+
+def _report(name: str, exception: BaseException) -> None:
+    context = {"message": f"exception in {name}", "exception": exception}
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _following(message: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Awaitable[Any]]:
@@ -56,7 +110,7 @@ def _following(message: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Awai
     return lambda: anext(later, _END)
 
 
-class Connection(AsyncConnection, Facts):
+class Connection(AsyncConnection, Facts, Hooks):
     """A WebSocket connection that an event loop drives.
 
     :func:`connect` makes it; all of its methods but ``send_nowait`` belong to
@@ -72,6 +126,11 @@ class Connection(AsyncConnection, Facts):
     _settled: asyncio.Future[None]
     _gone: asyncio.Future[None]
     _pings: dict[bytes, asyncio.Future[float]]
+    #: Hooks and the like that end with the connection.
+    _tasks: set[asyncio.Task[None]]
+    #: The one that goes on with ``on_open``.
+    _opener: asyncio.Task[None] | None
+    _hook_timeout: float | None
 
     @classmethod
     def _open(cls, url: str, options: dict[str, Any]) -> Connection:
@@ -82,6 +141,9 @@ class Connection(AsyncConnection, Facts):
         self._settled = loop.create_future()
         self._gone = loop.create_future()
         self._pings = {}
+        self._tasks = set()
+        self._opener = None
+        self._hook_timeout = hook_timeout(options)
         self._start()
         return self
 
@@ -163,6 +225,8 @@ class Connection(AsyncConnection, Facts):
                 check_close_code(code)
                 self._send_close(code, reason)
                 self._record.close_requested = Close(code, reason)
+            # A hook that closes its connection is not cut off by that.
+            self._tasks.discard(asyncio.current_task())
             await self.wait_closed()
 
     async def wait_closed(self) -> None:
@@ -214,19 +278,81 @@ class Connection(AsyncConnection, Facts):
     ) -> None:
         self._record.open(reconnects, subprotocol, headers)
         try:
-            if self._record.on_open is not None:
-                self._record.on_open(self)
+            opening = None if self._record.on_open is None else self._record.on_open(self)
         except Exception as exception:
             if self._settled.done():
                 raise
             self._settled.set_exception(exception)
         else:
-            self._settle()
+            if inspect.isawaitable(opening):
+                self._go_on_opening(opening)
+            else:
+                self._settle()
+
+    def _go_on_opening(self, opening: Awaitable[Any]) -> None:
+        mark = object()
+        hold = self._hold(lambda: _opening.get(None) is mark)
+        self._opener = self._spawn(self._finish_opening(opening, mark, hold), opening)
+
+    async def _finish_opening(
+        self, opening: Awaitable[Any], mark: object, hold: int | None
+    ) -> None:
+        _opening.set(mark)
+        failure: BaseException | None = None
+        try:
+            await opening
+        except Exception as exception:
+            failure = exception
+        except asyncio.CancelledError as exception:
+            failure = exception
+            raise
+        finally:
+            if hold is not None:
+                self._ready(hold)
+            current = self._opener is asyncio.current_task()
+            if current and failure is None:
+                self._settle()
+            elif current and not self._settled.done():
+                if isinstance(failure, Exception):
+                    self._settled.set_exception(failure)
+                else:
+                    self._settled.cancel()
+            elif isinstance(failure, Exception):
+                _report("on_open", failure)
+
+    def _stop_opening(self) -> None:
+        """The connection for which ``on_open`` is not over is lost."""
+        opener, self._opener = self._opener, None
+        if opener is not None and opener in self._tasks:
+            opener.cancel()
+
+    def _answer_later(self, question: Question, answer: Awaitable[Any]) -> None:
+        late = _answer_late(weakref.ref(self), self._hook_timeout, question, answer)
+        self._spawn(late, answer)
+
+    def _spawn(
+        self, work: Coroutine[Any, Any, None], awaited: Awaitable[Any]
+    ) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        for tasks in (self._tasks, _running):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        if inspect.iscoroutine(awaited):
+            # One that was cancelled before it began would complain.
+            task.add_done_callback(lambda _: awaited.close())
+        return task
+
+    def _let_go(self) -> None:
+        self._release()
+        if not self._loop.is_closed():
+            for task in list(self._tasks):
+                self._loop.call_soon_threadsafe(task.cancel)
 
     def _on_down(
         self, error: LongwireError, code: int | None, attempt: int, retry_in: float
     ) -> None:
-        down = Down(error, code, attempt, retry_in)
+        down = Down(self._record.explained(error), code, attempt, retry_in)
+        self._stop_opening()
         self._fail_pings(self._record.down_exception(down))
         if not self._record.opened:
             self._record.first_failure = self._record.first_failure or error
@@ -240,8 +366,11 @@ class Connection(AsyncConnection, Facts):
             if not pong.done():
                 pong.set_result(round_trip or 0.0)
 
-    def _on_closed(self, closed: tuple[int, str, bool, LongwireError | None]) -> None:
-        self._record.close(closed)
+    def _on_closed(self, closed: Closed, unsent: tuple[int, int]) -> None:
+        self._record.close(closed, unsent, settled=self._settled.done())
+        self._stop_opening()
+        for task in self._tasks:
+            task.cancel()
         self._fail_pings(self._record.closed_exception())
         self._settle()
         if not self._gone.done():
@@ -276,9 +405,18 @@ class connect:
     (``reconnect=False`` for one that ends with its first loss). Only the very
     first attempt raises when it fails.
 
-    ``on_open(ws)`` is called at each new connection: what it sends, with
-    ``ws.send_nowait``, precedes everything that was queued while the connection
-    was down. ``on_down(down)`` is called at each loss. Both are plain functions.
+    ``on_open(ws)`` is called at each new connection: what it sends precedes
+    everything that was queued while the connection was down. If it is a coroutine function,
+    so does what it sends after it has waited for something, until it is done, and ``connect``
+    returns after it; a loss cancels it. A plain function sends with ``ws.send_nowait``.
+    ``on_down(down)``, a plain function, is called at each loss.
+
+    ``before_connect(attempt)`` is called before each attempt and may return
+    ``Changes(url, headers, subprotocols)`` for it. If it raises, the attempt fails;
+    :class:`GiveUp` ends the connection. ``should_reconnect(outage)`` is called after each loss and
+    failed attempt but those before the first connection; it returns whether another attempt
+    follows, or ``None`` for what would happen without it. Both may be coroutine functions; they
+    have ``hook_timeout`` seconds.
 
     Raises:
         InvalidURI: if the URL is not a ``ws:`` or ``wss:`` URL.
@@ -286,7 +424,8 @@ class connect:
         InvalidStatus: if it answered with another status than 101.
         OSError: if there is no connection (ConnectError, NameResolutionError,
             TLSError, CertificateError).
-        TimeoutError: if it took longer than ``open_timeout``.
+        TimeoutError: if it took longer than ``open_timeout`` or ``hook_timeout``.
+        HookError: if ``before_connect`` failed; ``__cause__`` is its exception.
 
     """
 
@@ -305,7 +444,7 @@ class connect:
             if connection._record.first_failure is not None:
                 raise connection._record.first_failure
         except BaseException:
-            connection._release()
+            connection._let_go()
             connection._record.close_requested = Close(1001, "")
             raise
         return connection

@@ -26,7 +26,8 @@
     ├── ConcurrencyError (also RuntimeError)
     ├── ForkedError (also RuntimeError)
     ├── InternalError (also RuntimeError)
-    └── UnsupportedOperation (also RuntimeError)
+    ├── UnsupportedOperation (also RuntimeError)
+    └── HookError
 
 Every error of the core has a number and a symbol that never change and are the
 same in all languages; here they are attributes of its class.
@@ -48,6 +49,7 @@ __all__ = [
     "ConnectionLost",
     "ForkedError",
     "HeartbeatTimeout",
+    "HookError",
     "InternalError",
     "InvalidArgument",
     "InvalidHandshake",
@@ -348,6 +350,13 @@ class UnsupportedOperation(LongwireError, RuntimeError):
     symbol = "EUNSUPPORTED"
 
 
+class HookError(LongwireError):
+    """``before_connect`` raised, or gave no answer that can be used; ``__cause__`` says more."""
+
+    number = -23
+    symbol = "EHOOK"
+
+
 #: The class of every error of the core, by its number.
 BY_NUMBER: dict[int, type[LongwireError]] = {
     cls.number: cls
@@ -374,6 +383,7 @@ BY_NUMBER: dict[int, type[LongwireError]] = {
         ForkedError,
         InternalError,
         UnsupportedOperation,
+        HookError,
     )
 }
 

@@ -8,14 +8,17 @@ well. Giving both is an error, as is a name that is neither.
 from __future__ import annotations
 
 import difflib
+import logging
+import math
 import os
 import ssl as _ssl
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-from ._longwire import Config
+from . import _ssl_context
+from ._longwire import ERROR_KINDS, Config
 
 if TYPE_CHECKING:
     from .exceptions import LongwireError
@@ -98,8 +101,17 @@ class Reconnect:
         max_delay: The longest wait, in seconds.
         factor: How the upper bound grows.
         max_attempts: Give up after so many failures in a row; ``None`` for never.
+        max_time: Give up when there was no stable connection for so many seconds;
+            ``None`` for never.
         stable_after: A connection that lived so many seconds starts the
             back-off anew.
+        max_retry_after: A server that says ``Retry-After`` is not called again
+            earlier, but not later than so many seconds for its sake.
+        restart_delay: After the close codes 1012 and 1013 the wait is drawn between
+            these two.
+        retry: What is tried again against the rule, or not: HTTP statuses, close
+            codes, and errors by number or symbol, as in
+            ``{403: True, 1008: True, "LW_ECERT": False}``.
 
     """
 
@@ -107,7 +119,11 @@ class Reconnect:
     max_delay: float = 30.0
     factor: float = 2.0
     max_attempts: int | None = None
+    max_time: float | None = None
     stable_after: float = 5.0
+    max_retry_after: float = 3600.0
+    restart_delay: tuple[float, float] = (5.0, 30.0)
+    retry: Mapping[int | str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +179,11 @@ class CommonOptions(TypedDict, total=False):
     ping_timeout: float | None
     reconnect: bool | Reconnect
     offline: Literal["queue", "refuse"]
+    offline_max_age: float | None
+    hook_timeout: float | None
+    consumer_timeout: float | None
+    consumer_action: Literal["report", "close"]
+    logger: logging.Logger | None
     streaming: bool
     max_message_size: int | None
     max_size: int | None
@@ -176,6 +197,7 @@ class CommonOptions(TypedDict, total=False):
 _DEFAULT_TIMEOUT = 10.0
 _MIB = 1 << 20
 _U32 = (1 << 32) - 1
+_I32 = (1 << 31) - 1
 
 
 def canonical(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
@@ -202,10 +224,11 @@ def config(url: str, options: Mapping[str, Any]) -> Config:
         raise TypeError(f"url must be str, not {type(url).__name__}")
     tls = _tls(url, options.get("tls"), options.get("ssl"))
     heartbeat = _heartbeat(options)
+    reconnect = _reconnect(options.get("reconnect", True))
     return Config(
         url,
-        headers=_headers(options.get("headers")),
-        subprotocols=_strings("subprotocols", options.get("subprotocols")),
+        headers=header_pairs(options.get("headers")),
+        subprotocols=strings("subprotocols", options.get("subprotocols")),
         origin=options.get("origin"),
         proxy=_proxy(options.get("proxy", True)),
         max_redirects=_integer("max_redirects", options.get("max_redirects", 0), 0, _U32),
@@ -220,18 +243,27 @@ def config(url: str, options: Mapping[str, Any]) -> Config:
         send_buffer=_size(options, "send_buffer", None),
         receive_buffer=_size(options, "receive_buffer", None),
         offline=options.get("offline", "queue"),
-        reconnect=_reconnect(options.get("reconnect", True)),
+        offline_max_age=_seconds("offline_max_age", options.get("offline_max_age")),
+        reconnect=reconnect,
+        retry=[] if reconnect is None else _retry(reconnect.retry),
+        before_connect=_function(options, "before_connect"),
+        should_reconnect=_function(options, "should_reconnect"),
+        hook_timeout=hook_timeout(options),
+        consumer_timeout=_seconds("consumer_timeout", options.get("consumer_timeout")),
+        consumer_action=options.get("consumer_action", "report"),
+        log_level=_log_level(logger(options)),
         ca_file=tls.ca_file,
         ca_pem=tls.ca_pem,
         verify=tls.verify,
         server_name=tls.server_name,
         client_cert=tls.client_cert,
         client_key=tls.client_key,
-        pinned_keys=_strings("pinned_keys", tls.pinned_keys),
+        pinned_keys=strings("pinned_keys", tls.pinned_keys),
     )
 
 
-def _headers(headers: HeadersLike | None) -> list[tuple[str, str]]:
+def header_pairs(headers: HeadersLike | None) -> list[tuple[str, str]]:
+    """Return header fields in order."""
     if headers is None:
         return []
     pairs = headers.items() if isinstance(headers, Mapping) else headers
@@ -245,12 +277,13 @@ def _headers(headers: HeadersLike | None) -> list[tuple[str, str]]:
     return found
 
 
-def _strings(name: str, strings: Sequence[str] | None) -> list[str]:
-    if strings is None:
+def strings(name: str, given: Sequence[str] | None) -> list[str]:
+    """Return the option ``name`` as a list."""
+    if given is None:
         return []
-    if isinstance(strings, str):
+    if isinstance(given, str):
         raise TypeError(f"{name} must be a list of str, not a str")
-    return list(strings)
+    return list(given)
 
 
 def _proxy(proxy: str | Literal[True] | None) -> str | bool:
@@ -320,20 +353,69 @@ def _heartbeat(options: Mapping[str, Any]) -> Heartbeat:
     )
 
 
-def _reconnect(reconnect: bool | Reconnect) -> tuple[float, float, float, int | None, float] | None:
+def _seconds(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{name} must be a number of seconds, zero or more, not {value}")
+    return value
+
+
+def hook_timeout(options: Mapping[str, Any]) -> float | None:
+    """Return how many seconds a hook has."""
+    return _seconds("hook_timeout", options.get("hook_timeout", _DEFAULT_TIMEOUT))
+
+
+def _function(options: Mapping[str, Any], name: str) -> bool:
+    """Return whether there is one."""
+    function = options.get(name)
+    if function is not None and not callable(function):
+        raise TypeError(f"{name} must be a function, not {function!r}")
+    return function is not None
+
+
+def logger(options: Mapping[str, Any]) -> logging.Logger:
+    """Return where the log goes."""
+    given = options.get("logger")
+    if given is None:
+        return logging.getLogger("longwire")
+    if not isinstance(given, logging.Logger):
+        raise TypeError(f"logger must be a logging.Logger, not {given!r}")
+    return given
+
+
+#: The levels of `logging` for those of the core, whose numbers are 1 to 4.
+LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+def _log_level(logger: logging.Logger) -> int:
+    """Return the core's number of the lowest level that ``logger`` takes; 0 for none."""
+    return sum(logger.isEnabledFor(level) for level in LEVELS)
+
+
+def _reconnect(reconnect: bool | Reconnect) -> Reconnect | None:
     if reconnect is False:
         return None
     if reconnect is True:
-        reconnect = Reconnect()
+        return Reconnect()
     if not isinstance(reconnect, Reconnect):
         raise TypeError(f"reconnect must be True, False or Reconnect(...), not {reconnect!r}")
-    return (
-        reconnect.min_delay,
-        reconnect.max_delay,
-        reconnect.factor,
-        reconnect.max_attempts,
-        reconnect.stable_after,
-    )
+    return reconnect
+
+
+def _retry(retry: Mapping[int | str, bool]) -> list[tuple[int, bool]]:
+    if not isinstance(retry, Mapping):
+        raise TypeError(f"retry must be a mapping, not {retry!r}")
+    numbers = {symbol: number for number, symbol in ERROR_KINDS}
+    found = []
+    for cause, again in retry.items():
+        number = numbers.get(cause.removeprefix("LW_")) if isinstance(cause, str) else cause
+        if number is None:
+            raise ValueError(f"retry: expected the symbol of an error, got {cause!r}")
+        found.append((_integer("retry", number, -_I32, _I32), _flag(f"retry: {cause!r}", again)))
+    return found
 
 
 def _tls(url: str, tls: TLS | None, ssl: _ssl.SSLContext | bool | None) -> TLS:
@@ -345,44 +427,5 @@ def _tls(url: str, tls: TLS | None, ssl: _ssl.SSLContext | bool | None) -> TLS:
         raise TypeError(f"ssl must be an ssl.SSLContext or True, not {ssl!r}")
     if not url.lower().startswith("wss:"):
         raise ValueError("ssl is given, but the URL is not wss:")
-    return _from_ssl_context(ssl)
-
-
-def _from_ssl_context(context: _ssl.SSLContext) -> TLS:
-    """Say with our own words what ``context`` says.
-
-    TLS is rustls here, not OpenSSL: the authorities, the verify mode and the
-    host name check can be read from a context and are honoured. What can be
-    read and has no counterpart is refused. Client certificates, cipher lists
-    and ALPN cannot be read from a context at all and do not take part.
-    """
-    if not _spans(context):
-        raise ValueError(
-            "ssl: this SSLContext does not allow both TLS 1.2 and TLS 1.3, "
-            "which longwire negotiates by itself"
-        )
-    crl = _ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF | _ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
-    if context.verify_flags & crl:
-        raise ValueError("ssl: this SSLContext checks revocation lists, which longwire does not")
-    if context.verify_mode is _ssl.CERT_NONE:
-        return TLS(verify=False)
-    if not context.check_hostname:
-        raise ValueError(
-            "ssl: this SSLContext verifies certificates but not host names, which longwire "
-            "does not do; use check_hostname = True, or tls=TLS(server_name=...)"
-        )
-    authorities = context.get_ca_certs(binary_form=True)
-    if not authorities:
-        raise ValueError(
-            "ssl: no certificate authorities can be read from this SSLContext (those in a "
-            "directory are loaded by OpenSSL only when needed); use ssl=True for the "
-            "system's, or tls=TLS(ca_file=...)"
-        )
-    return TLS(ca_pem="".join(map(_ssl.DER_cert_to_PEM_cert, authorities)))
-
-
-def _spans(context: _ssl.SSLContext) -> bool:
-    low, high = context.minimum_version, context.maximum_version
-    version = _ssl.TLSVersion
-    low_fits = low in (version.MINIMUM_SUPPORTED, version.TLSv1_2) or 0 < low < version.TLSv1_2
-    return low_fits and high in (version.MAXIMUM_SUPPORTED, version.TLSv1_3)
+    verify, ca_pem = _ssl_context.read(ssl)
+    return TLS(verify=verify, ca_pem=ca_pem)

@@ -3,18 +3,30 @@
 A thread that waits in ``recv`` (or in ``send``, for room) waits on the socket
 itself, with the interpreter released; nothing reads ahead in the background.
 So events (``on_open``, ``on_down``) are told to whoever waits next, in its
-thread. Pings are answered, and the connection is kept, while nobody waits.
+thread, and hooks (``before_connect``, ``should_reconnect``) run there: an attempt that
+waits for its hook waits for the next ``recv``, ``close`` or ``send``. Pings are answered,
+and the connection is kept, while nobody waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
-from ._common import Facts, Record, answered, check_close_code, not_a_message, ping_payload
+from ._common import (
+    Closed,
+    Facts,
+    Record,
+    answered,
+    check_close_code,
+    not_a_message,
+    ping_payload,
+)
 from ._longwire import SyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
+from .hooks import Attempt, Changes, Hooks, Outage, Question
 from .options import CommonOptions, Down, canonical, config
 
 __all__ = ["Connection", "Pong", "connect"]
@@ -24,9 +36,17 @@ class Options(CommonOptions, total=False):
     """The options of :func:`connect`."""
 
     on_open: Callable[[Connection], object] | None
+    before_connect: Callable[[Attempt], Changes | None] | None
+    should_reconnect: Callable[[Outage], bool | None] | None
 
 
 _KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
+
+
+def _not_plain(name: str, result: Awaitable[Any]) -> TypeError:
+    if inspect.iscoroutine(result):
+        result.close()
+    return TypeError(f"{name} must be a plain function here, not one to be awaited")
 
 
 class Pong:
@@ -59,7 +79,7 @@ class Pong:
         return self._outcome if isinstance(self._outcome, float) else None
 
 
-class Connection(SyncConnection, Facts):
+class Connection(SyncConnection, Facts, Hooks):
     """A WebSocket connection for threads.
 
     :func:`connect` makes it. Any thread may send, close and ping at any time;
@@ -130,14 +150,15 @@ class Connection(SyncConnection, Facts):
 
         Waits until it is closed, which takes ``close_timeout`` at most.
         Messages that came before can still be received; those that come later
-        are discarded. Closing twice is fine.
+        are discarded. Closing twice is fine. An event handler or hook does not wait.
         """
         if self._record.closed is None:
             if self._record.close_requested is None:
                 check_close_code(code)
                 self._send_close(code, reason)
                 self._record.close_requested = Close(code, reason)
-            self.wait_closed()
+            if not self._is_inside():
+                self.wait_closed()
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the connection is closed; ``False`` when the time passed."""
@@ -179,12 +200,17 @@ class Connection(SyncConnection, Facts):
     ) -> None:
         self._record.open(reconnects, subprotocol, headers)
         if self._record.on_open is not None:
-            self._record.on_open(self)
+            opening = self._record.on_open(self)
+            if inspect.isawaitable(opening):
+                raise _not_plain("on_open", opening)
+
+    def _answer_later(self, question: Question, answer: Awaitable[Any]) -> None:
+        self._fail(question, _not_plain(question.name, answer), final=True)
 
     def _on_down(
         self, error: LongwireError, code: int | None, attempt: int, retry_in: float
     ) -> None:
-        down = Down(error, code, attempt, retry_in)
+        down = Down(self._record.explained(error), code, attempt, retry_in)
         self._fail_pings(self._record.down_exception(down))
         if not self._record.opened:
             self._record.first_failure = self._record.first_failure or error
@@ -195,8 +221,8 @@ class Connection(SyncConnection, Facts):
         for data in answered(self._pings, payload):
             self._pings.pop(data)._outcome = round_trip or 0.0
 
-    def _on_closed(self, closed: tuple[int, str, bool, LongwireError | None]) -> None:
-        self._record.close(closed)
+    def _on_closed(self, closed: Closed, unsent: tuple[int, int]) -> None:
+        self._record.close(closed, unsent, settled=self._record.settled)
         self._fail_pings(self._record.closed_exception())
 
     def _fail_pings(self, exception: ConnectionClosed) -> None:
@@ -225,6 +251,11 @@ def connect(url: str, **options: Unpack[Options]) -> Connection:
     (``reconnect=False`` for one that ends with its first loss). Only the very
     first attempt raises when it fails, with the exceptions of
     :func:`longwire.connect`.
+
+    ``on_open``, ``on_down``, ``before_connect`` and ``should_reconnect`` are those of
+    :func:`longwire.connect` as plain functions. They run inside the calls that wait
+    (``recv``, ``close``, a ``send`` that finds no room, …), in the thread of that call; an
+    exception that is nobody's answer is raised there.
     """
     connection = Connection._open(url, canonical(options, _KNOWN))
     try:

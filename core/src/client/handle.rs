@@ -322,7 +322,7 @@ impl Client {
         })
     }
 
-    fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         place(Arc::as_ptr(&self.shared))
     }
 
@@ -373,7 +373,7 @@ impl Client {
         } else {
             let text = "a message that was sent in fragments was given up before its end";
             let error = Error::new(ErrorKind::Lost, text);
-            self.shared.record_end(End::Violation { code: 1011, error });
+            self.shared.record_end(epoch, End::Violation { code: 1011, error });
         }
     }
 }

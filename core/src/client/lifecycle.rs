@@ -111,8 +111,10 @@ async fn live(client: &Client) -> Closed {
             Err(error) => Outage { loss: Loss::failure(error), lived: None },
         };
         shared.notes.lost(outage.loss.error.clone());
-        let Some((wait, down)) = retry(client, &outage, &mut course).await else {
-            return closed(outage.loss);
+        let (wait, down) = match retry(client, &outage, &mut course).await {
+            Next::Attempt(wait, down) => (wait, down),
+            Next::End => return closed(outage.loss),
+            Next::Stopped => return closed(Loss { stop: true, error: None, ..outage.loss }),
         };
         shared.log(Level::Warning, || format!("down: {}; again in {wait:.3?}", down.error));
         shared.set_state(State::Down);
@@ -165,11 +167,22 @@ async fn attempt(client: &Client, course: &Course) -> Option<Result<(Watch, Acce
     }
 }
 
-/// The wait before the next attempt, or `None` if this was the end.
-async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Option<(Duration, Down)> {
+/// What follows a loss.
+enum Next {
+    /// Another attempt, after a wait.
+    Attempt(Duration, Down),
+    /// Nothing: the loss was the end.
+    End,
+    /// Nothing: `close` or `release` was called while the user was asked.
+    Stopped,
+}
+
+async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Next {
     let shared = client.shared();
     let loss = &outage.loss;
-    let options = shared.config.reconnect.as_ref().filter(|_| !loss.stop)?;
+    let Some(options) = shared.config.reconnect.as_ref().filter(|_| !loss.stop) else {
+        return Next::End;
+    };
     if outage.lived.is_some_and(|lived| lived >= options.stable_after) {
         course.unstable = Instant::now();
     }
@@ -200,10 +213,10 @@ async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Option<
                     format!("should_reconnect did not answer within {limit:?}")
                 });
             }
-            Asked::Stopped => return None,
+            Asked::Stopped => return Next::Stopped,
         }
     }
-    retry.then_some((wait, down))
+    if retry { Next::Attempt(wait, down) } else { Next::End }
 }
 
 /// How a question to the user ended.
@@ -216,15 +229,13 @@ enum Asked {
 
 async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Stored) -> Asked {
     let shared = client.shared();
-    // Whoever answered the question before may have set it when nobody looked any more, and only
-    // a signal that is new wakes this task.
-    shared.forget_signals(signal::ANSWER);
     let number = shared.asks.begin(question);
     match &shared.mode {
         Mode::Hosted(host) => host.ask(event(number)),
         Mode::Runtime(_) => emit(client, event(number)),
     }
     let asked = loop {
+        idle_signals(client);
         if shared.is_told_to_stop() {
             break Asked::Stopped;
         }
@@ -237,9 +248,7 @@ async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Sto
             .map(|since| deadline(shared.config.hook_timeout.saturating_sub(since.elapsed())));
         tokio::select! {
             biased;
-            () = shared.signaled() => {
-                idle_signals(client);
-            }
+            () = shared.signaled() => {}
             () = sleep_until(limit.unwrap_or_else(|| deadline(Duration::MAX))), if limit.is_some() => {
                 break Asked::Late;
             }
@@ -265,25 +274,26 @@ async fn pause(client: &Client, wait: Duration) -> Pause {
     let until = sleep_until(deadline(wait));
     tokio::pin!(until);
     loop {
+        let signals = idle_signals(client);
         if shared.is_told_to_stop() {
             return Pause::Stopped;
         }
-        tokio::select! {
-            biased;
-            () = shared.signaled() => {}
-            () = &mut until => return Pause::Over,
-        }
-        let signals = idle_signals(client);
         if signals & signal::NETWORK != 0 {
             return Pause::Network;
         }
         if signals & signal::RECONNECT != 0 {
             return Pause::Over;
         }
+        tokio::select! {
+            biased;
+            () = shared.signaled() => {}
+            () = &mut until => return Pause::Over,
+        }
     }
 }
 
-/// Takes the signals that came while there is no connection.
+/// Takes the signals that came while there is no connection. Before each wait: only a signal
+/// that is new wakes this task.
 fn idle_signals(client: &Client) -> u32 {
     let signals = client.shared().take_signals();
     if signals & signal::DRAIN != 0 {

@@ -42,9 +42,9 @@ pub(crate) enum ReaderSlot {
     Idle(u64, Box<Reader>),
     /// Somebody is reading the connection with this number.
     Held(u64),
-    /// Nothing more is read. The end was found at this moment and is not
+    /// Nothing more is read. The end of this connection was found at this moment and is not
     /// recorded yet, so that the host can reply to what came before.
-    Ended(End, Instant),
+    Ended(u64, End, Instant),
 }
 
 /// What a pump left.
@@ -73,8 +73,8 @@ impl Drop for Held<'_> {
         let Some(reader) = self.reader.take() else { return };
         if std::thread::panicking() {
             // What the buffer held is gone with the stack.
-            self.shared
-                .record_end(End::Failed(Error::new(ErrorKind::Panic, "an event handler panicked")));
+            let error = Error::new(ErrorKind::Panic, "an event handler panicked");
+            self.shared.record_end(self.epoch, End::Failed(error));
             return;
         }
         let mut slot = lock(&self.shared.reader);
@@ -170,9 +170,9 @@ impl Shared {
                 if matches!(*slot, ReaderSlot::Held(epoch) if epoch == held.epoch) {
                     *slot = ReaderSlot::Vacant;
                     if end.wants_answer() {
-                        *slot = ReaderSlot::Ended(end, Instant::now());
+                        *slot = ReaderSlot::Ended(held.epoch, end, Instant::now());
                     } else {
-                        self.record_end(end);
+                        self.record_end(held.epoch, end);
                     }
                 }
                 Pumped::Ended
@@ -289,7 +289,7 @@ impl Shared {
     pub(crate) fn answer_end(&self) {
         let mut slot = lock(&self.reader);
         match std::mem::replace(&mut *slot, ReaderSlot::Vacant) {
-            ReaderSlot::Ended(end, _) => self.record_end(end),
+            ReaderSlot::Ended(epoch, end, _) => self.record_end(epoch, end),
             other => *slot = other,
         }
     }
@@ -319,9 +319,8 @@ impl Shared {
         let batch = Batch::begin(std::ptr::from_ref(self));
         match &mut stored {
             Stored::Open(epoch, opened) => {
-                batch.opening(true);
+                batch.opening(*epoch);
                 emit(Event::Open(opened));
-                batch.opening(false);
                 drop(batch);
                 self.follow_up(self.writer.ungate(*epoch));
                 return;
@@ -376,7 +375,7 @@ impl Shared {
 
     /// Whether an end has waited for the host for too long.
     fn is_kept_waiting(&self) -> bool {
-        matches!(&*lock(&self.reader), ReaderSlot::Ended(_, since) if since.elapsed() >= PATIENCE)
+        matches!(&*lock(&self.reader), ReaderSlot::Ended(_, _, since) if since.elapsed() >= PATIENCE)
     }
 
     /// Takes the reader away. Whether somebody is reading at this moment.

@@ -8,14 +8,15 @@ use std::cell::Cell;
 struct Scope {
     /// The address of the client whose events are being delivered.
     client: usize,
-    opening: bool,
+    /// The number of the connection whose `Open` it is.
+    opening: Option<u64>,
     /// Messages of this batch that went out at once.
     direct: u32,
     /// Something waits for the end of the batch.
     deferred: bool,
 }
 
-const NOTHING: Scope = Scope { client: 0, opening: false, direct: 0, deferred: false };
+const NOTHING: Scope = Scope { client: 0, opening: None, direct: 0, deferred: false };
 
 thread_local! {
     static CURRENT: Cell<Scope> = const { Cell::new(NOTHING) };
@@ -33,9 +34,9 @@ impl Batch {
         Batch { outer: CURRENT.with(|current| current.replace(scope)) }
     }
 
-    /// Marks the delivery of `Open`.
-    pub(crate) fn opening(&self, opening: bool) {
-        update(|scope| scope.opening = opening);
+    /// Marks the delivery of a connection's `Open`, the last event of its batch.
+    pub(crate) fn opening(&self, connection: u64) {
+        update(|scope| scope.opening = Some(connection));
     }
 
     /// Whether something waits for a flush now.
@@ -55,8 +56,8 @@ impl Drop for Batch {
 pub(crate) enum Place {
     /// Not inside an event of this client.
     Outside,
-    /// Inside one; `first` of its batch, or while the client is `opening`.
-    Inside { first: bool, opening: bool },
+    /// Inside one; `first` of its batch, or while this connection's `Open` is delivered.
+    Inside { first: bool, opening: Option<u64> },
 }
 
 pub(crate) fn place<T>(client: *const T) -> Place {

@@ -51,6 +51,7 @@ enum Cause {
 struct Connection<'a> {
     client: &'a Client,
     shared: &'a Shared,
+    epoch: u64,
     link: Arc<Link>,
     io: Io,
     beat: Beat,
@@ -78,7 +79,6 @@ pub(crate) async fn serve(
 ) -> Loss {
     let shared = client.shared();
     let link = ready.watched().clone();
-    let _ = shared.take_end();
     shared.received.store(coarse_now(), Ordering::Relaxed);
     shared.pings.forget();
     // Asked for before there was this connection.
@@ -87,6 +87,7 @@ pub(crate) async fn serve(
     let Some((epoch, expired)) = attached else {
         return Loss { stop: true, error: None, ..Loss::failure(lost()) };
     };
+    shared.begin(epoch);
     opened.expired = expired;
     shared.set_state(State::Open);
     shared.notes.opened();
@@ -108,7 +109,7 @@ pub(crate) async fn serve(
             shared.watch_key.store(key, Ordering::Relaxed);
             *lock(&shared.reader) = ReaderSlot::Idle(epoch, reader);
             if let Err(error) = watched.and_then(|_| host.attach(link.fd())) {
-                shared.record_end(End::Failed(unwatchable(&error)));
+                shared.record_end(epoch, End::Failed(unwatchable(&error)));
             }
             if shared.has_hidden() {
                 shared.shard.guard().remember(key);
@@ -119,8 +120,17 @@ pub(crate) async fn serve(
     };
     let beat = Beat::new(shared.config.heartbeat);
     let consumer = Consumer::new(&shared.config);
-    let mut connection =
-        Connection { client, shared, link, io, beat, consumer, close_by: None, broken: false };
+    let mut connection = Connection {
+        client,
+        shared,
+        epoch,
+        link,
+        io,
+        beat,
+        consumer,
+        close_by: None,
+        broken: false,
+    };
     let cause = connection.wait().await;
     let loss = connection.finish(cause).await;
     // The user may have had enough during the goodbye.
@@ -155,7 +165,7 @@ impl Connection<'_> {
             }
             let mut blocked = !self.broken && self.shared.writer.is_blocked();
             if blocked && let Err(error) = self.io.want_writable(&self.link) {
-                self.shared.record_end(End::Failed(error));
+                self.shared.record_end(self.epoch, End::Failed(error));
                 blocked = false;
             }
             tokio::select! {

@@ -69,7 +69,8 @@ pub(crate) struct Shared {
     pub(crate) watch_key: AtomicU64,
     /// What `close` asked for.
     pub(crate) close: Mutex<Option<(u16, String)>>,
-    end: Mutex<Option<End>>,
+    /// How the connection with this number ended.
+    end: Mutex<(u64, Option<End>)>,
     generation: u32,
     state: AtomicU8,
     signals: AtomicU32,
@@ -98,7 +99,7 @@ impl Shared {
             received: AtomicU64::new(coarse_now()),
             watch_key: AtomicU64::new(0),
             close: Mutex::new(None),
-            end: Mutex::new(None),
+            end: Mutex::new((0, None)),
             generation: fork::generation(),
             state: AtomicU8::new(State::Connecting as u8),
             signals: AtomicU32::new(0),
@@ -199,14 +200,24 @@ impl Shared {
         }
     }
 
-    /// Notes how the peer's side ended. The first cause counts.
-    pub(crate) fn record_end(&self, end: End) {
-        lock(&self.end).get_or_insert(end);
-        self.signal(signal::END);
+    /// From now on connection `epoch` may end.
+    pub(crate) fn begin(&self, epoch: u64) {
+        *lock(&self.end) = (epoch, None);
+    }
+
+    /// Notes how the peer's side of connection `epoch` ended, unless another has taken its place. The
+    /// first cause counts.
+    pub(crate) fn record_end(&self, epoch: u64, end: End) {
+        let mut current = lock(&self.end);
+        if current.0 == epoch {
+            current.1.get_or_insert(end);
+            drop(current);
+            self.signal(signal::END);
+        }
     }
 
     pub(crate) fn take_end(&self) -> Option<End> {
-        lock(&self.end).take()
+        lock(&self.end).1.take()
     }
 
     /// Sees to what a send or flush left to do; whether a flush is owed is the

@@ -68,7 +68,7 @@ impl Client {
     ///
     /// The answer numbers the connection; `None` if there is none that has just opened.
     pub fn hold(&self) -> Option<u64> {
-        self.shared().writer.hold()
+        self.shared().writer.hold(self.place())
     }
 
     /// Has the queue follow on the connection that was held. Without effect if that one is gone.
@@ -79,14 +79,16 @@ impl Client {
     }
 
     /// The client at this moment, from any thread.
-    pub fn stats(&self) -> Stats {
-        self.shared().stats()
+    pub fn stats(&self) -> Result<Stats> {
+        self.shared().check_fork()?;
+        Ok(self.shared().stats())
     }
 
     /// The messages that never left, in order, once the client is closed for good; a second call finds none.
-    pub fn take_unsent(&self) -> Vec<(MessageKind, Vec<u8>)> {
+    pub fn take_unsent(&self) -> Result<Vec<(MessageKind, Vec<u8>)>> {
+        self.shared().check_fork()?;
         let unsent = self.shared().writer.take_unsent();
-        unsent.into_iter().map(|message| (message.kind, message.bytes)).collect()
+        Ok(unsent.into_iter().map(|message| (message.kind, message.bytes)).collect())
     }
 
     /// Delivers a question that waits ([`Event::BeforeConnect`], [`Event::ShouldReconnect`]) and nothing else,

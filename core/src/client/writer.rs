@@ -125,12 +125,6 @@ pub(crate) struct How {
     pub(crate) turn: Turn,
 }
 
-impl How {
-    fn is_opening(self, place: Place) -> bool {
-        self.ahead || matches!(place, Place::Inside { opening: true, .. })
-    }
-}
-
 /// What the caller has to see to.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[must_use]
@@ -188,7 +182,7 @@ impl Writer {
     ) -> Result<Todo> {
         let How { compress, turn, .. } = how;
         let mut state = lock(&self.state);
-        let opening = state.phase == Phase::Gated && how.is_opening(place);
+        let opening = state.is_opening(how, place);
         let queue = match state.phase {
             Phase::Open => false,
             Phase::Gated => !opening,
@@ -350,6 +344,16 @@ impl Writer {
 }
 
 impl State {
+    /// Whether this is within the `Open` of the connection that is there. It may be that of one
+    /// that was lost before its host looked.
+    fn is_opening(&self, how: How, place: Place) -> bool {
+        let delivered = match place {
+            Place::Inside { opening, .. } => opening,
+            Place::Outside => None,
+        };
+        self.phase == Phase::Gated && (how.ahead || delivered == Some(self.epoch))
+    }
+
     fn waiting(&self) -> usize {
         self.outbox.held() + self.queue.bytes()
     }

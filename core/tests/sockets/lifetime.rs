@@ -128,6 +128,38 @@ fn a_full_queue_is_not_in_the_way_of_what_open_sends() {
 }
 
 #[test]
+fn what_a_late_open_sends_does_not_precede_the_open_of_another_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = Config::new(format!("ws://{}", listener.local_addr().unwrap()));
+    config.reconnect.as_mut().unwrap().min_delay = Duration::from_millis(1);
+    let client = Client::start_hosted(config).unwrap();
+    let accept = || tungstenite::accept(listener.accept().unwrap().0).unwrap();
+    // The host looks only when the first connection is gone and the second is there.
+    drop(accept());
+    let mut server = accept();
+    server.get_ref().set_read_timeout(Some(LIMIT)).unwrap();
+    let limit = Instant::now() + LIMIT;
+    while client.state() != State::Open {
+        assert!(Instant::now() < limit, "{:?}", client.state());
+        std::thread::yield_now();
+    }
+    let mut opened = 0;
+    while opened < 2 {
+        assert!(client.wait(Some(LIMIT), &mut false).unwrap());
+        client
+            .drive(64, &mut |event| {
+                if let Event::Open(_) = event {
+                    opened += 1;
+                    client.send(MessageKind::Text, format!("hello {opened}").as_bytes()).unwrap();
+                }
+            })
+            .unwrap();
+    }
+    assert_eq!(server.read().unwrap().into_text().unwrap(), "hello 2");
+    assert_eq!(server.read().unwrap().into_text().unwrap(), "hello 1");
+}
+
+#[test]
 fn a_client_may_be_freed_inside_its_own_handler() {
     let server = Server::start();
     for free in [Client::free, Client::release] {

@@ -127,21 +127,26 @@ static void say(struct talker *talker)
 
 static void opened(struct talker *talker, lw_client *client, const lw_event *event)
 {
-    char greeting[40];
-    int len = sprintf(greeting, "hello %ld", talker->heard);
-    int32_t code = lw_client_send_text(client, greeting, (size_t)len);
-    const char *name = NULL;
     struct row row = {0, -1, {0, 0}, {0, 0}};
+    const char *name;
+    size_t len;
+    char greeting[80];
+    int32_t code;
 
-    if (code != LW_OK)
-        complain(talker, "the greeting: %s", lw_error_name(code));
     if (talker->open)
         complain(talker, "open, but it was open");
     if (event->reconnects != talker->count)
         complain(talker, "%zu connections, %u reconnects", talker->count + 1, event->reconnects);
+    if (lw_event_header(event, "X-Connection", &name, &len)) {
+        /* Not NUL-terminated. */
+        snprintf(greeting, sizeof greeting, "%.*s", (int)len, name);
+        row.connection = strtol(greeting, NULL, 10);
+    }
+    len = (size_t)sprintf(greeting, "hello %ld %ld", row.connection, talker->heard);
+    code = lw_client_send_text(client, greeting, len);
+    if (code != LW_OK)
+        complain(talker, "the greeting: %s", lw_error_name(code));
     talker->open = true;
-    if (lw_event_header(event, "X-Connection", &name, &(size_t){0}))
-        row.connection = strtol(name, NULL, 10);
     talker->rows = grown(talker->rows, talker->count, &talker->room, sizeof row);
     talker->rows[talker->count++] = row;
 }

@@ -130,10 +130,11 @@ class Talker {
   #opened({ headers, reconnects }) {
     if (this.#open || this.#closed) this.#complain('open, but it was open or closed');
     this.#open = true;
-    this.#ws.send(`hello ${this.#heard}`);
+    const name = headers['x-connection'];
+    this.#ws.send(`hello ${name} ${this.#heard}`);
     if (reconnects !== this.#rows.length)
       this.#complain(`${this.#rows.length + 1} connections, ${reconnects} reconnects`);
-    this.#rows.push([Number(headers['x-connection']), -1, 0, 0, 0, 0]);
+    this.#rows.push([Number(name), -1, 0, 0, 0, 0]);
   }
 
   #down({ code }) {
@@ -167,7 +168,11 @@ class Talker {
 
 const [ws, wss, caFile, ...numbers] = process.argv.slice(2);
 const [first, count, pace] = numbers.map(Number);
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+/** Resolves when the line has left: a pipe takes no more than 64 KB of it at once. */
+const say = (line) =>
+  new Promise((resolve) => {
+    process.stdout.write(`${JSON.stringify(line)}\n`, resolve);
+  });
 
 let changed = () => {};
 const talkers = Array.from({ length: count }, (_, i) => new Talker(first + i, () => changed()));
@@ -189,7 +194,7 @@ function settle() {
 await Promise.all(
   talkers.map((one) => one.connect(`${one.number % 3 ? ws : wss}/${one.number}`, caFile)),
 );
-say({ open: count });
+await say({ open: count });
 
 let ticking;
 for await (const word of createInterface({ input: process.stdin })) {
@@ -200,14 +205,14 @@ for await (const word of createInterface({ input: process.stdin })) {
       const now = performance.now();
       talkers.forEach((one) => one.tick(now, pace));
     }, TICK);
-    say({ talking: count });
+    await say({ talking: count });
   } else if (word === 'settle') {
     await settle();
-    say({ unsettled: unsettled() });
+    await say({ unsettled: unsettled() });
   } else if (word === 'close') {
     clearInterval(ticking);
     await Promise.all(talkers.map((one) => one.close()));
-    say({ clients: talkers.map((one) => one.report()) });
+    await say({ clients: talkers.map((one) => one.report()) });
     break;
   }
 }

@@ -139,8 +139,8 @@ class Talker:
         if self._open or self._closed:
             self._complain("open, but it was open or closed")
         self._open = True
-        ws.send_nowait(f"hello {self._heard}")
         name = next(value for header, value in ws.response_headers if header == "x-connection")
+        ws.send_nowait(f"hello {name} {self._heard}")
         self._rows.extend((int(name), -1, 0, 0, 0, 0))
         if ws.reconnects != len(self._rows) // ROW - 1:
             self._complain(f"{len(self._rows) // ROW} connections, {ws.reconnects} reconnects")

@@ -1,7 +1,7 @@
 //! What arrived at the server, and what is wrong with it.
 //!
 //! Every client numbers its messages from 1 on, across all its connections. **A number must be greater than all before it, and
-//! the first message of a connection is the client's greeting.** A connection that has delivered something makes all older ones
+//! the first message of a connection is the greeting that the client sent from within its `open`.** A connection that has delivered something makes all older ones
 //! of its client mute: a message on one of those was sent over two connections at once.
 //!
 //! Which numbers are missing is written down, for whoever knows what the client was told about them.
@@ -89,7 +89,7 @@ impl Ledger {
         client.speaking = client.speaking.max(connection);
         match message::read(payload, is_text) {
             Err(what) => client.complain(what),
-            Ok(Upward::Greeting { heard }) => client.greet(place, heard),
+            Ok(Upward::Greeting { connection, heard }) => client.greet(place, connection, heard),
             Ok(Upward::Numbered(number)) => return client.number(place, number),
         }
         None
@@ -110,13 +110,17 @@ impl Ledger {
 }
 
 impl Client {
-    fn greet(&mut self, place: usize, heard: u64) {
+    fn greet(&mut self, place: usize, meant_for: u64, heard: u64) {
         if heard > self.told {
             self.complain(format!("heard {heard} of {} answers", self.told));
         }
-        if std::mem::replace(&mut self.connections[place].greeted, true) {
-            let name = self.connections[place].name;
-            self.complain(format!("a second greeting on connection {name}"));
+        let connection = &mut self.connections[place];
+        let name = connection.name;
+        // Like every message, a greeting goes out on the next connection if its own was lost before.
+        if meant_for == name && !connection.greeted {
+            connection.greeted = true;
+        } else if meant_for >= name || !connection.greeted {
+            self.complain(format!("the greeting of connection {meant_for} on connection {name}"));
         }
     }
 
@@ -195,7 +199,7 @@ mod tests {
         /// A connection of client 7 that greets.
         fn open(&mut self) -> u64 {
             let name = self.0.open(7, Fate::default());
-            assert_eq!(self.0.arrive(7, name, b"hello 0", true), None);
+            assert_eq!(self.0.arrive(7, name, format!("hello {name} 0").as_bytes(), true), None);
             name
         }
 
@@ -256,13 +260,25 @@ mod tests {
         let mut talk = Talk::new();
         let one = talk.0.open(7, Fate::default());
         talk.say(one, 1);
-        talk.0.arrive(7, one, b"hello 2", true);
-        talk.0.arrive(7, one, b"hello 1", true);
+        talk.0.arrive(7, one, b"hello 1 2", true);
+        talk.0.arrive(7, one, b"hello 1 1", true);
+        let two = talk.0.open(7, Fate::default());
+        talk.0.arrive(7, two, b"hello 1 1", true);
         assert_eq!(
             talk.complaints(),
             "1 on connection 1 before the greeting; heard 2 of 1 answers; \
-             a second greeting on connection 1"
+             the greeting of connection 1 on connection 1; \
+             the greeting of connection 1 on connection 2"
         );
+    }
+
+    #[test]
+    fn a_greeting_may_come_late_behind_another() {
+        let mut talk = Talk::new();
+        talk.open();
+        let two = talk.open();
+        talk.0.arrive(7, two, b"hello 1 0", true);
+        assert_eq!(talk.complaints(), "");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |-|-|
-//! | `hello HEARD` | The client, first on each connection: the greatest answer it has. |
+//! | `hello CONNECTION HEARD` | The client, from within each `open`: the greatest answer it has. |
 //! | `NUMBER FILLER` | The client: text if the number is odd, else binary. |
 //! | `CONNECTION TOLD NUMBER FILLER` | The server's answer, in the same kind, numbered itself. |
 //!
@@ -15,16 +15,22 @@ const GREETING: &str = "hello ";
 /// What a client says.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Upward {
-    Greeting { heard: u64 },
+    Greeting { connection: u64, heard: u64 },
     Numbered(u64),
 }
 
 /// What a payload says, if it is as it should be.
 pub(crate) fn read(payload: &[u8], is_text_message: bool) -> Result<Upward, String> {
-    let head = &payload[..payload.len().min(30)];
+    let head = &payload[..payload.len().min(60)];
     let text = String::from_utf8_lossy(head);
-    if let Some(heard) = text.strip_prefix(GREETING).and_then(|heard| heard.parse().ok()) {
-        return Ok(Upward::Greeting { heard });
+    if let Some(rest) = text.strip_prefix(GREETING) {
+        let numbers = rest.split_once(' ').and_then(|(connection, heard)| {
+            Some(Upward::Greeting {
+                connection: connection.parse().ok()?,
+                heard: heard.parse().ok()?,
+            })
+        });
+        return numbers.ok_or_else(|| format!("{text:?} is no greeting"));
     }
     match text.split(' ').next().unwrap_or_default().parse() {
         Ok(number)

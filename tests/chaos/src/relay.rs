@@ -55,13 +55,13 @@ async fn connect(
     };
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let port = server.local_addr()?.port();
+    let ends = (server.local_addr()?, server.peer_addr()?);
     let fate = Fate::default();
-    desk.fates.borrow_mut().insert(port, Rc::clone(&fate));
+    desk.fates.borrow_mut().insert(ends, Rc::clone(&fate));
     let (up, down) = (Way::upward(), Way::downward());
     let mut link = Link { client, server, up, down, fate, weather };
     let ended = link.suffer(weather.script(secure)).await;
-    desk.fates.borrow_mut().remove(&port);
+    desk.fates.borrow_mut().remove(&ends);
     if let End::Server { reset } = ended {
         if weather.deaths.get() != deaths {
             link.fate.set(Some(Fault::ServerDeath));

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use rustls::ServerConfig;
@@ -24,6 +25,8 @@ use crate::port::Port;
 
 const READ_SIZE: usize = 16 << 10;
 
+pub(crate) type Ends = (SocketAddr, SocketAddr);
+
 /// What outlives a server's death.
 pub(crate) struct Desk {
     pub(crate) plain: Port,
@@ -32,8 +35,8 @@ pub(crate) struct Desk {
     /// The certificate that clients are to trust, as PEM.
     pub(crate) certificate: String,
     pub(crate) ledger: RefCell<Ledger>,
-    /// By the proxy's port: what will have happened to the connection from there.
-    pub(crate) fates: RefCell<HashMap<u16, Fate>>,
+    /// What will have happened to a connection, by its ends: the proxy's and the server's.
+    pub(crate) fates: RefCell<HashMap<Ends, Fate>>,
 }
 
 impl Desk {
@@ -90,13 +93,15 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, desk: Rc<Desk>)
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, peer)) = accepted else { continue };
+                let Ok(local) = stream.local_addr() else { continue };
+                let ends = (peer, local);
                 let (tls, desk) = (tls.clone(), Rc::clone(&desk));
                 connections.spawn_local(async move {
                     // How a connection ends is for the ledger's readers to judge, by what arrived.
                     let _ = match tls {
-                        None => serve(stream, peer.port(), &desk).await,
+                        None => serve(stream, ends, &desk).await,
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, peer.port(), &desk).await,
+                            Ok(stream) => serve(stream, ends, &desk).await,
                             Err(error) => Err(error),
                         },
                     };
@@ -109,7 +114,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, desk: Rc<Desk>)
 
 /// Serves one client until its connection ends.
 #[expect(clippy::result_large_err, reason = "the callback's error is tungstenite's")]
-async fn serve<S>(mut stream: S, port: u16, desk: &Desk) -> io::Result<()>
+async fn serve<S>(mut stream: S, ends: Ends, desk: &Desk) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -121,7 +126,7 @@ where
     let (mut client, mut connection) = (0, 0);
     let mut socket = tungstenite::accept_hdr(pipe, |request: &Request, mut response: Response| {
         client = request.uri().path().trim_start_matches('/').parse().unwrap_or_default();
-        let fate = desk.fates.borrow_mut().remove(&port).unwrap_or_default();
+        let fate = desk.fates.borrow_mut().remove(&ends).unwrap_or_default();
         connection = desk.ledger.borrow_mut().open(client, fate);
         response.headers_mut().insert("x-connection", connection.into());
         Ok(response)

@@ -13,18 +13,24 @@
 
 #[path = "../../../core/src/client"]
 mod client {
+    pub mod asks;
     pub mod attempt;
     pub mod backoff;
+    pub mod consumer;
     pub mod handle;
     pub mod handler;
     pub mod heartbeat;
     pub mod lifecycle;
+    pub mod loss;
     pub mod message_writer;
     pub mod pings;
+    pub mod policy;
     pub mod reading;
     pub mod scope;
     pub mod serve;
     pub mod shared;
+    pub mod stats;
+    pub mod steering;
     pub mod writer;
 
     pub(crate) use shared::Shared;
@@ -44,8 +50,10 @@ mod driver {
 pub mod error;
 #[path = "../../../core/src/event.rs"]
 pub mod event;
-#[path = "../../../core/src/options.rs"]
-pub mod options;
+#[path = "../../../core/src"]
+mod core {
+    pub mod options;
+}
 #[path = "../../../core/src/protocol"]
 mod protocol {
     pub mod authority;
@@ -58,6 +66,7 @@ mod protocol {
     pub mod mask;
     pub mod proxy;
     pub mod redirect;
+    pub mod retry_after;
     pub mod target;
     pub mod utf8;
     pub mod violation;
@@ -80,5 +89,7 @@ mod user;
 mod wire;
 mod witness;
 mod world;
+
+pub use core::options;
 
 use doubles::sync;

@@ -150,6 +150,14 @@ impl Default for ServerPlan {
     }
 }
 
+impl ServerPlan {
+    /// Whether it hears at once whatever comes.
+    pub fn is_attentive(&self) -> bool {
+        let deaf = self.script.iter().any(|(_, say)| matches!(say, Say::Deaf(_)));
+        self.reads.0 >= 4096 && self.reads.1.is_zero() && !deaf
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Good,

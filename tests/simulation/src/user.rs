@@ -437,6 +437,8 @@ fn describe(event: &Event<'_>) -> String {
         Event::Pong(_) => "Pong".into(),
         Event::Down(down) => format!("Down {:?}, again in {:?}", down.error, down.retry_in),
         Event::Drain => "Drain".into(),
+        Event::BeforeConnect(attempt) => format!("{attempt:?}"),
+        Event::ShouldReconnect(outage) => format!("{outage:?}"),
         Event::Closed(closed) => format!("{closed:?}"),
     }
 }

@@ -315,6 +315,16 @@ impl Socket {
         lock(&self.state).closed_by_client
     }
 
+    /// How long bytes are under way there and back, if nothing holds them up.
+    pub fn round_trip(&self) -> Option<Duration> {
+        let LinkPlan { latency_up, latency_down, .. } = self.plan;
+        let narrow = |room| room < 64 << 10;
+        let rooms = [self.plan.send_room, self.plan.server_room, self.plan.client_room];
+        let held_up =
+            self.plan.cut.is_some() || self.plan.trickle.is_some() || rooms.into_iter().any(narrow);
+        (!held_up).then_some(latency_up + latency_down)
+    }
+
     /// Whether it can carry bytes both ways.
     pub fn is_alive(&self) -> bool {
         let state = lock(&self.state);

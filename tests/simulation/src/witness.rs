@@ -155,7 +155,9 @@ impl Witness {
 
     /// A message is about to be sent.
     pub fn offer(&self, size: usize, kind: MessageKind, class: Class, fragmented: bool) -> Number {
-        lock(&self.seen).ledger.offer(size, kind, class, fragmented)
+        let mut seen = lock(&self.seen);
+        let late = seen.told_to_close;
+        seen.ledger.offer(size, kind, class, fragmented, late)
     }
 
     /// What `send` said to it.
@@ -213,6 +215,15 @@ impl Witness {
 
     pub fn server_pings(&self, connection: usize, payload: &str) {
         lock(&self.seen).ledger.server_pings(connection, payload);
+    }
+
+    pub fn is_answered(&self, connection: usize, ping: &String) -> bool {
+        lock(&self.seen).ledger.is_answered(connection, ping)
+    }
+
+    /// The server closes of its own accord.
+    pub fn server_closes_first(&self, connection: usize) {
+        lock(&self.seen).ledger.server_closes_first(connection);
     }
 
     pub fn server_closes(&self, connection: usize, end: usize) {
@@ -314,6 +325,7 @@ impl Seen {
                 let connection = self.open.ok_or("a chunk outside any connection")?;
                 self.ledger.chunk(&mut self.partial, connection, chunk)
             }
+            Event::BeforeConnect(_) | Event::ShouldReconnect(_) => Ok(()),
             Event::Pong(_) => self.open.map(drop).ok_or("a pong outside any connection".into()),
             Event::Down(down) => self.down(down),
             Event::Drain => {
@@ -347,6 +359,9 @@ impl Seen {
             (None, Some(error)) => is_retried(error),
             (None, None) => true,
         };
+        if stopped && closed.clean {
+            self.ledger.missing_after_close()?;
+        }
         let given_up = self.attempts.is_given_up(last, &self.config);
         if again && !stopped && self.config.reconnect.is_some() && !given_up {
             return Err(format!("the client ended for no reason: {closed:?}"));

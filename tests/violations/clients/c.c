@@ -113,6 +113,8 @@ static void set(lw_config *config, const char *name, char *value)
     } else if (strcmp(name, "reconnect") == 0) {
         uint32_t ms = (uint32_t)number;
         code = lw_config_set_reconnect(config, ms, ms, 2.0, 0, 5000);
+        if (code == LW_OK)
+            code = lw_config_set_restart_delay(config, ms, ms);
     } else if (strcmp(name, "compression") == 0) {
         code = lw_config_set_compression(config, number != 0);
     } else if (strcmp(name, "server_max_window_bits") == 0) {

@@ -51,6 +51,9 @@ fn read(line: &str) -> Result<(Config, OnOpen), Box<dyn Error>> {
                 let mut reconnect = Reconnect::default();
                 reconnect.min_delay = millis()?;
                 reconnect.max_delay = millis()?;
+                // Close code 1012 has a wait of its own.
+                reconnect.restart_min_delay = millis()?;
+                reconnect.restart_max_delay = millis()?;
                 config.reconnect = Some(reconnect);
             }
             "on_open" => {
@@ -106,7 +109,7 @@ fn happened(client: &Client, event: Event<'_>, on_open: OnOpen) -> bool {
             say(&format!("{kind} {} {}", bytes.len(), adler32(bytes)));
         }
         Event::Down(down) => say(&format!("down {}", told(Some(&down.error)))),
-        Event::Closed(Closed { code, reason, clean, error }) => {
+        Event::Closed(Closed { code, reason, clean, error, .. }) => {
             let clean = if *clean { "clean" } else { "unclean" };
             say(&format!("closed {code} {clean} {} {}", hex(reason), told(error.as_ref())));
             return true;

@@ -35,7 +35,9 @@ function read(line) {
     else if (name === 'server_max_window_bits') options.compression = { serverMaxWindowBits: +value };
     else if (name === 'server_no_context_takeover')
       options.compression = { serverNoContextTakeover: value === '1' };
-    else if (name === 'reconnect') options.reconnect = { minDelay: +value, maxDelay: +value };
+    else if (name === 'reconnect') {
+      options.reconnect = { minDelay: +value, maxDelay: +value, restartDelay: [+value, +value] };
+    }
     else options[name.replace(/_./g, (pair) => pair[1].toUpperCase())] = +value;
   }
   return { url, onOpen, options };

@@ -51,7 +51,9 @@ def read(line: str) -> dict[str, Any]:
                 options[name] = value.split(",")
             case "reconnect":
                 delay = int(value) / 1000
-                options[name] = longwire.Reconnect(min_delay=delay, max_delay=delay)
+                options[name] = longwire.Reconnect(
+                    min_delay=delay, max_delay=delay, restart_delay=(delay, delay)
+                )
             case _:
                 options[name] = value
     return options

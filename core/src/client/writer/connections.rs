@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Phase, Todo, Writer};
+use super::{Phase, Place, Todo, Writer};
 use crate::driver::runtime::lock;
 use crate::protocol::deflate::Deflater;
 use crate::transport::link::Link;
@@ -81,9 +81,12 @@ impl Writer {
 
     /// Keeps the gate shut behind `Open`, until [`Writer::ready`]. The answer numbers the connection;
     /// `None` if no gate is shut.
-    pub(crate) fn hold(&self) -> Option<u64> {
+    pub(crate) fn hold(&self, place: Place) -> Option<u64> {
         let mut state = lock(&self.state);
-        if state.phase != Phase::Gated {
+        // A host that is late may be told of a connection that another has followed.
+        let late =
+            matches!(place, Place::Inside { opening: Some(epoch), .. } if epoch != state.epoch);
+        if state.phase != Phase::Gated || late {
             return None;
         }
         state.held = true;

@@ -34,7 +34,7 @@ impl Writer {
         }
         match state.phase {
             Phase::Open => {}
-            Phase::Gated if how.is_opening(place) => {}
+            Phase::Gated if state.is_opening(how, place) => {}
             // Nothing was queued that would have to go out first.
             Phase::Gated if state.queue.is_empty() => {}
             Phase::Gated | Phase::Offline | Phase::Leaving => return Err(offline()),

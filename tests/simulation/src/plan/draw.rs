@@ -46,6 +46,9 @@ fn config(dice: &mut Dice) -> Config {
             factor: dice.one_of(&[1.0, 1.5, 2.0, 4.0]),
             max_attempts: dice.percent(20).then(|| 1 + dice.below(6) as u32),
             stable_after: dice.millis(0..2500),
+            restart_min_delay: min_delay,
+            restart_max_delay: min_delay,
+            ..Reconnect::default()
         }
     });
     config.offline = if dice.percent(75) { Offline::Queue } else { Offline::Refuse };

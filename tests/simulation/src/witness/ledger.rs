@@ -39,6 +39,8 @@ struct Ours {
     kind: MessageKind,
     class: Class,
     fragmented: bool,
+    /// `close` had been called before.
+    late: bool,
     /// What the client said to it.
     taken: Option<bool>,
     left: Option<usize>,
@@ -55,6 +57,8 @@ struct Connection {
     left: Vec<Number>,
     /// Where the server's close frame ended.
     closed_at: Option<usize>,
+    /// It was the first of the two.
+    closed_first: bool,
     pings: Vec<String>,
     pongs: Vec<String>,
 }
@@ -81,12 +85,14 @@ impl Ledger {
         kind: MessageKind,
         class: Class,
         fragmented: bool,
+        late: bool,
     ) -> Number {
         self.ours.push(Ours {
             size,
             kind,
             class,
             fragmented,
+            late,
             taken: None,
             left: None,
             heard: false,
@@ -97,6 +103,9 @@ impl Ledger {
     pub fn answered(&mut self, number: Number, taken: bool) -> Verdict {
         let ours = &mut self.ours[number];
         ours.taken = Some(taken);
+        if taken && ours.late {
+            return Err(format!("c{number} was taken after close"));
+        }
         if !taken && ours.left.is_some() {
             return Err(format!("c{number} was refused and left all the same"));
         }
@@ -184,6 +193,10 @@ impl Ledger {
         self.connections.entry(connection).or_default().pings.push(payload.to_owned());
     }
 
+    pub fn server_closes_first(&mut self, connection: usize) {
+        self.connections.entry(connection).or_default().closed_first = true;
+    }
+
     pub fn server_closes(&mut self, connection: usize, end: usize) {
         self.connections.entry(connection).or_default().closed_at = Some(end);
     }
@@ -264,6 +277,20 @@ impl Ledger {
             return Err(format!("#{number}: the ping {ping} is not answered"));
         }
         Ok(())
+    }
+
+    /// After a closing handshake all that was sent before is there, unless the
+    /// server began it, or a message in fragments without an end was in the way.
+    pub fn missing_after_close(&self) -> Verdict {
+        let endless = |ours: &Ours| ours.fragmented && ours.taken != Some(true);
+        let last = self.connections.last_key_value();
+        let first = last.is_some_and(|(_, connection)| connection.closed_first);
+        if first || self.ours.iter().any(endless) { Ok(()) } else { self.missing() }
+    }
+
+    /// Whether this ping of the server's was answered.
+    pub fn is_answered(&self, connection: usize, ping: &String) -> bool {
+        self.connections.get(&connection).is_some_and(|connection| connection.pongs.contains(ping))
     }
 
     /// Fails if something that was taken neither left nor can have been lost:
