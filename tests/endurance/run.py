@@ -129,8 +129,9 @@ class Pasture:
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
         self.here.add(writer)
-        # All that a client ever says is its close frame.
-        await reader.read(4096)
+        # What a client says is a close frame, or a heartbeat that nobody here answers.
+        while (said := await reader.read(4096)) and said[0] & 0x0F != 8:
+            pass
         self.here.discard(writer)
         writer.close()
 
