@@ -280,10 +280,8 @@ impl Driver {
 
     /// Hands over the lines of the log.
     pub(crate) fn deliver_log(&self, py: Python<'_>) -> PyResult<()> {
-        match (&self.log, self.owner(py)) {
-            (Some(log), Some(owner)) => log.deliver(&owner),
-            _ => Ok(()),
-        }
+        let Some(log) = self.log.as_ref().filter(|log| log.is_waiting()) else { return Ok(()) };
+        self.owner(py).map_or(Ok(()), |owner| log.deliver(&owner))
     }
 
     /// Asks what waits to be asked, and nothing else.
@@ -315,8 +313,7 @@ impl Driver {
             }
         });
         self.delivering.store(was_delivering, Ordering::Relaxed);
-        let logged = if self.log.is_some() { self.deliver_log(py) } else { Ok(()) };
-        (driven, outcome.and(logged))
+        (driven, outcome.and(self.deliver_log(py)))
     }
 
     fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {

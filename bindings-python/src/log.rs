@@ -54,9 +54,14 @@ impl LogQueue {
         self.waiting.store(true, Ordering::Release);
     }
 
+    /// Whether there is anything to hand over.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Hands over what is there.
     pub(crate) fn deliver(&self, connection: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !self.waiting.swap(false, Ordering::AcqRel) {
+        if !self.is_waiting() || !self.waiting.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
         let Lines { lines, dropped } = std::mem::take(&mut *self.lock());

@@ -130,10 +130,13 @@ impl Driver {
     }
 
     /// Whether this belongs to an `on_open` that is not over.
+    #[inline]
     fn is_opening(&self, py: Python<'_>) -> PyResult<bool> {
-        if !self.held.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
+        if self.held.load(Ordering::Relaxed) { self.ask_whether_opening(py) } else { Ok(false) }
+    }
+
+    #[cold]
+    fn ask_whether_opening(&self, py: Python<'_>) -> PyResult<bool> {
         let opening = self.lock(py).opening.as_ref().map(|(_, ask)| ask.clone_ref(py));
         opening.map_or(Ok(false), |ask| ask.bind(py).call0()?.is_truthy())
     }

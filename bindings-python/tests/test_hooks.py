@@ -11,6 +11,7 @@ from typing import Any
 import longwire
 import pytest
 from conftest import Run, Server, until
+from frames import peer
 from longwire import Attempt, Changes, GiveUp, HookError, Outage, Reconnect, State
 
 QUICK = Reconnect(min_delay=0.01, max_delay=0.02)
@@ -357,6 +358,30 @@ def test_a_hook_decides_or_leaves_it_to_the_rule(
                 await ws.wait_closed()
                 assert opened.empty()
         assert codes[0] == code
+
+    run(main())
+
+
+def test_a_program_that_is_late_is_asked_all_the_same(run: Run[None]) -> None:
+    """A question overtakes what else waits to be told, the opening included."""
+
+    async def main() -> None:
+        codes: list[int | None] = []
+
+        def decide(outage: Outage) -> bool:
+            codes.append(outage.code)
+            return outage.code == 1008
+
+        async def connect(url: str) -> longwire.Connection:
+            return await longwire.connect(url, reconnect=QUICK, should_reconnect=decide)
+
+        with peer(lambda ws: ws.close(1008), lambda ws: ws.close(1000)) as server:
+            connecting = asyncio.create_task(connect(server.url))
+            await asyncio.sleep(0)
+            assert server.result is None  # The loop is blocked until then.
+            ws = await connecting
+            await ws.wait_closed()
+        assert codes == [1008, 1000]
 
     run(main())
 

@@ -78,7 +78,6 @@ class Record:
         self.reconnects = reconnects
         self.subprotocol = subprotocol
         self.response_headers = decode_headers(headers)
-        self.failures.clear()
 
     def close(self, closed: Closed, unsent: tuple[int, int], *, settled: bool) -> None:
         self.closed = closed

@@ -79,14 +79,13 @@ async def _answer_late(
             async with asyncio.timeout(limit) as late:
                 result = await answer
         except BaseException as exception:
-            asker = connection()
             if late.expired():
                 return  # The core goes on by itself.
-            if asker is None:
+            if (asker := connection()) is None:
                 raise
             asker._fail(question, exception)
         else:
-            if (asker := connection()) is not None:
+            if not late.expired() and (asker := connection()) is not None:
                 asker._answer(question, result)
     except Exception as exception:
         _report(question.name, exception)

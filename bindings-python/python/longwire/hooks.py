@@ -90,6 +90,9 @@ class Failures:
         self._latest: deque[tuple[str, BaseException]] = deque(maxlen=8)
 
     def add(self, reason: str, exception: BaseException) -> None:
+        if (traceback := exception.__traceback__) is not None:
+            # Our own part of it would keep the connection alive.
+            exception = exception.with_traceback(traceback.tb_next)
         self._latest.append((f"before_connect: {reason}", exception))
 
     def explain(self, error: LongwireError) -> None:
@@ -98,9 +101,6 @@ class Failures:
             for text, exception in self._latest:
                 if text == str(error):
                     error.__cause__ = exception
-
-    def clear(self) -> None:
-        self._latest.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,9 @@ class Hooks(ABC):
     def _decide(self, ask: int, retry: bool) -> bool: ...
 
     @abstractmethod
+    def _stats(self) -> dict[str, Any]: ...
+
+    @abstractmethod
     def _answer_later(self, question: Question, answer: Awaitable[Any]) -> None:
         """Answer with what awaiting ``answer`` gives."""
 
@@ -143,7 +146,8 @@ class Hooks(ABC):
     ) -> None:
         error, code, attempt, retry_in = down
         outage = Outage(self._record.explained(error), code, attempt, retry, retry_in)
-        if self._record.opened:
+        # Questions precede other events, so `Open` may be still to come.
+        if self._stats()["connections"]:
             question = Question("should_reconnect", ask, retry)
             self._ask(question, self._record.should_reconnect, outage)
         else:
