@@ -223,10 +223,9 @@ impl Link {
         if self.held.get().is_none()
             && self.poll.get().is_none()
             && let Ok(mut client) = self.client.try_borrow_mut()
+            && let Some(client) = client.take()
         {
-            if let Some(client) = client.take() {
-                *self.remains.borrow_mut() = Remains::of(&client);
-            }
+            *self.remains.borrow_mut() = Remains::of(&client);
         }
     }
 
