@@ -221,7 +221,8 @@ interface PersistentOptions extends ConnectionOptions {
   /**
    * Called before each attempt, which waits for it: for tokens that expire and servers that
    * change. If it throws, the attempt has failed (`LW_EHOOK`, with what was thrown as the
-   * `cause`), and others follow as after any failure; `GiveUp`, and changes that cannot be used, end the client.
+   * `cause`), and others follow as after any failure. `GiveUp` ends the client, and so do changes
+   * that cannot be used.
    */
   beforeConnect?: (attempt: Attempt) => MaybePromise<Changes | undefined | void>;
   /**
@@ -380,7 +381,7 @@ export interface Stats {
   stalled: number | null;
 }
 
-/** What subscribers of the channel `longwire:log` get, if they were there when `connect` was called. */
+/** What `longwire:log` tells those who had subscribed when `connect` was called. */
 export interface LogLine {
   client: Client<Message> | Client<MessageStream>;
   level: 'error' | 'warning' | 'info' | 'debug';

@@ -326,7 +326,8 @@ class Client extends EventEmitter {
   #onOutage(outage) {
     // `connect` is about to fail, whatever the user would say. (A question overtakes
     // other events, so that `open` may still be on its way.)
-    if (this.#settle && this.#native.stats().connections === 0) this.#native.decide(outage.ask, false);
+    if (this.#settle && this.#native.stats().connections === 0)
+      this.#native.decide(outage.ask, false);
     else this.#hooks.shouldReconnect(outage);
   }
 

@@ -97,7 +97,8 @@ function headers(name, value) {
 }
 
 function range(name, value) {
-  if (!Array.isArray(value) || value.length !== 2) throw expected(name, 'a pair [least, most]', value);
+  if (!Array.isArray(value) || value.length !== 2)
+    throw expected(name, 'a pair [least, most]', value);
   return value.map((item, i) => duration(`${name}[${i}]`, item));
 }
 
@@ -108,8 +109,8 @@ function causeFrom(name, key) {
   const isKnown = (number >= 100 && number <= 599) || (number >= 1000 && number <= 4999);
   if (Number.isInteger(number) && isKnown) return number;
   throw invalid(
-    `option ${name}: expected HTTP statuses (100 to 599), close codes (1000 to 4999) and codes of ` +
-      `errors such as LW_ECERT, got ${show(key)}`,
+    `option ${name}: expected HTTP statuses (100 to 599), close codes (1000 to 4999) and ` +
+      `codes of errors such as LW_ECERT, got ${show(key)}`,
     RangeError,
   );
 }

@@ -57,7 +57,8 @@ test('a line of an event precedes the event', async (t) => {
   const log = published(t, 'log');
   const [seen, order] = [() => log.all.at(-1).text.split(/[: ]/)[0], []];
   const ws = await connect(`${server.ws}/drop?after=1`, { reconnect });
-  for (const name of ['open', 'down', 'close']) ws.on(name, () => order.push(`${seen()} <${name}>`));
+  for (const name of ['open', 'down', 'close'])
+    ws.on(name, () => order.push(`${seen()} <${name}>`));
   const open = event(ws, 'open');
   ws.send('drop me');
   await open;
@@ -79,7 +80,9 @@ test('who subscribes later gets no log of what was there before', async (t) => {
 
 test('lines come although no message is taken', async (t) => {
   const log = published(t, 'log');
-  const ws = await connect(`${server.ws}/push?count=100000&size=1000`, { receiveBuffer: 1, reconnect });
+  const ws = await connect(`${server.ws}/push?count=100000&size=1000`, {
+    ...{ receiveBuffer: 1, reconnect },
+  });
   while (ws.stats().inbox === 0) await message(ws);
   ws.reconnect();
   await log.next(({ text }) => /^down/.test(text));

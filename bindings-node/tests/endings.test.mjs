@@ -186,7 +186,10 @@ test('process.exit from inside a hook, and while it runs', async () => {
     `onOpen: () => process.exit(3)`,
     `onOpen: () => { setImmediate(() => process.exit(3)); return hang(); }`,
   ])
-    assert.deepEqual(await run(`await connect(url + '/echo', { reconnect, ${options} });`), ended(3));
+    assert.deepEqual(
+      await run(`await connect(url + '/echo', { reconnect, ${options} });`),
+      ended(3),
+    );
   for (const answer of ['process.exit(3)', '(setImmediate(() => process.exit(3)), hang())'])
     assert.deepEqual(
       await run(`await connect(url + '/drop', { reconnect, shouldReconnect: () => ${answer} });

@@ -134,7 +134,8 @@ for (const [kind, fail] of [
 }
 
 test('anything can be thrown', async () => {
-  for (const thrown of ['a string', 7, null, undefined, Object.create(null), Symbol('s'), new Error()])
+  const things = ['a string', 7, null, undefined, Object.create(null), Symbol('s'), new Error()];
+  for (const thrown of things)
     await assert.rejects(
       within(connect(`${server.ws}/echo`, { beforeConnect: () => { throw thrown; } }), 'rejection'),
       (error) => {
@@ -228,7 +229,8 @@ for (const [kind, wrap] of [
 test('a 403 that passes is tried again as the hook says', async () => {
   const { hook } = inTurn(token('good'), token('stale'), token('good'));
   const { calls, hook: should } = inTurn(({ error }) => error.status === 403);
-  const ws = await connect(needs('good'), { reconnect, beforeConnect: hook, shouldReconnect: should });
+  const hooks = { beforeConnect: hook, shouldReconnect: should };
+  const ws = await connect(needs('good'), { reconnect, ...hooks });
   const open = event(ws, 'open');
   ws.reconnect();
   assert.equal((await open).attempt, 2);
@@ -240,7 +242,7 @@ test('a 403 that passes is tried again as the hook says', async () => {
 test('what is no answer, and an exception, are told, and the rule decides', async () => {
   const thrown = new Error('on purpose');
   for (const [answer, expected] of [
-    ['yes', { code: 'LW_EINVAL', message: /shouldReconnect: expected true, false or nothing, got 'yes'/ }],
+    ['yes', { code: 'LW_EINVAL', message: /^shouldReconnect: expected true, .* got 'yes'/ }],
     [() => { throw thrown; }, { message: 'on purpose' }],
     [() => Promise.reject(thrown), { message: 'on purpose' }],
   ]) {

@@ -200,7 +200,9 @@ test('what it says of a connection that is gone, the loss has said', async () =>
       }
     },
   });
-  const open = new Promise((resolve) => ws.on('open', (opened) => opened.reconnects === 2 && resolve()));
+  const open = new Promise((resolve) => {
+    ws.on('open', ({ reconnects }) => reconnects === 2 && resolve());
+  });
   ws.reconnect();
   const error = await within(rejected.promise, 'rejection');
   assert.ok(error instanceof LongwireError && error.code === 'LW_EOFFLINE', error.code);

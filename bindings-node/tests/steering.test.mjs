@@ -142,7 +142,10 @@ test('rules can be changed, by status, close code and error', async () => {
   assert.equal(await retries(forbidden, { LW_ESTATUS: true, 403: false }), false);
   assert.equal(await retries('/garbage', { LW_EHANDSHAKE: true }), true);
   assert.equal(await retries('/http?status=503', { 503: false }), false);
-  for (const [code, retry, expected] of [[1008, { 1008: true }, 'down'], [1001, { 1001: false }, 'close']]) {
+  for (const [code, retry, expected] of [
+    [1008, { 1008: true }, 'down'],
+    [1001, { 1001: false }, 'close'],
+  ]) {
     const ws = await connect(`${server.ws}/close?code=${code}`, {
       reconnect: { ...reconnect, retry },
     });
@@ -166,7 +169,7 @@ for (const [options, says] of [
   [{ reconnect: { retry: { 5000: true } } }, /got "5000"/],
   [{ reconnect: { retry: { LW_ENOSUCH: true } } }, /got "LW_ENOSUCH"/],
   [{ reconnect: { retry: { toString: true } } }, /got "toString"/],
-  [{ reconnect: { retry: { 403: 1 } } }, /option reconnect\.retry\.403: expected true or false, got 1/],
+  [{ reconnect: { retry: { 403: 1 } } }, /reconnect\.retry\.403: expected true or false, got 1/],
   [{ reconnect: { retry: 403 } }, /option reconnect\.retry: expected an object, got 403/],
   [{ reconnect: { restartDelay: 5 } }, /restartDelay: expected a pair \[least, most\], got 5/],
   [{ reconnect: { restartDelay: [1] } }, /restartDelay: expected a pair/],
@@ -251,7 +254,8 @@ test('stats: the figures of a life', async () => {
   const busy = ws.stats();
   assert.deepEqual([busy.messagesSent, busy.messagesReceived], [3, 3]);
   // Frames: two bytes of header, and the client's have a mask of four.
-  assert.deepEqual([busy.bytesReceived, busy.bytesSent], [3 * 2 + 11 + 2 + 10, 3 * 6 + 11 + 6 + 10]);
+  assert.equal(busy.bytesReceived, 3 * 2 + 11 + 2 + 10);
+  assert.equal(busy.bytesSent, 3 * 6 + 11 + 6 + 10);
   assert.deepEqual([busy.pingsSent, busy.pongsReceived], [1, 1]);
   assert.deepEqual([busy.roundTrip, busy.smoothedRoundTrip], [roundTrip, roundTrip]);
   assert.deepEqual([busy.bufferedAmount, busy.inbox, busy.expired], [0, 0, 0]);
