@@ -510,10 +510,12 @@ int32_t lw_config_set_max_retry_after(lw_config *config, uint32_t ms);
 
 /**
  * After the close codes 1012 (restart) and 1013 (try again later) the wait is drawn
- * between min_ms and max_ms. Default: 5,000 and 30,000. LW_EINVAL also if min_ms is
- * greater than max_ms.
+ * between min_ms and max_ms, or from the back-off where that is longer. Default: 5,000 and
+ * 30,000. LW_EINVAL also if min_ms is greater than max_ms.
  */
-int32_t lw_config_set_restart_delay(lw_config *config, uint32_t min_ms, uint32_t max_ms);
+int32_t lw_config_set_restart_delay(lw_config *config,
+                                    uint32_t min_ms,
+                                    uint32_t max_ms);
 
 /**
  * Has a cause be tried again, or not, whatever the rule says: an HTTP status (100 to
@@ -752,7 +754,7 @@ typedef struct lw_event {
     /**
      * OPEN: how many attempts this connection took, counted from 1. BEFORE_CONNECT:
      * which one this is, counted in the same way. DOWN, SHOULD_RECONNECT: how many
-     * failed since the last open connection.
+     * failed since the last stable connection.
      */
     uint32_t attempt;
     /**
@@ -1305,8 +1307,8 @@ int32_t lw_client_ready(lw_client *client, uint64_t hold);
 
 /**
  * Hands each message that never left to callback, with user, in the order in which they
- * were sent, before it returns. From LW_EVENT_CLOSED on, and once: a second call finds
- * none, nor does a call before that event.
+ * were sent, before it returns. Call it in LW_EVENT_CLOSED or later. A second call finds
+ * none.
  *
  * Returns LW_OK, or LW_EINVAL for NULL. Any thread, also inside a callback; callback
  * runs on this thread, and may free the client.

@@ -863,8 +863,11 @@ private:
 
     // In place of an exception, which goes on if the question is answered already.
     static void refuse(client_ref client, const attempt &attempt, view reason, bool retry) {
+        static const char unsayable[] = "an exception whose text is not UTF-8";
         if (lw_client_refuse(client.get(), attempt.ask(), reason.data(), reason.size(), retry) !=
-            LW_OK) {
+                LW_OK &&
+            lw_client_refuse(client.get(), attempt.ask(), unsayable, sizeof unsayable - 1, retry) !=
+                LW_OK) {
             throw;
         }
     }

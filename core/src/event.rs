@@ -191,7 +191,7 @@ pub struct Down {
     pub error: Error,
     /// The close code of the peer, if there was a closing handshake.
     pub code: Option<u16>,
-    /// Failed attempts since the last open connection.
+    /// Failed attempts since the last stable connection. One that was lost early counts as failed.
     pub attempt: u32,
     /// The wait before the next attempt.
     pub retry_in: Duration,

@@ -68,7 +68,7 @@ pub struct Config {
     /// What a send does while the client is not connected.
     pub offline: Offline,
     /// Messages that waited so long for a connection are dropped, and counted;
-    /// `None` for never. Default `None`.
+    /// `None` for never. A connection that had taken one and is lost begins its time anew. Default `None`.
     pub offline_max_age: Option<Duration>,
     /// How long messages may wait for a host that fetches none, before
     /// `consumer_action` is taken; `None` for ever. Only for hosted clients: a handler that blocks
@@ -87,7 +87,8 @@ pub struct Config {
     /// The most fragments one message may come in. Default 131,072.
     pub max_fragments: u32,
     /// The most bytes that wait to be sent, in all; one message is always
-    /// taken when nothing waits. Default 16 MiB.
+    /// taken when nothing waits. What is sent from within [`crate::Event::Open`] passes a
+    /// queue that is full, up to twice as many. Default 16 MiB.
     pub send_buffer: usize,
     /// The most bytes of messages that wait to be fetched; past it reading
     /// stops. Default 16 MiB.

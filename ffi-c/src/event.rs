@@ -64,7 +64,7 @@ pub struct lw_event {
     pub kind: u32,
     /// OPEN: how many attempts this connection took, counted from 1. BEFORE_CONNECT:
     /// which one this is, counted in the same way. DOWN, SHOULD_RECONNECT: how many
-    /// failed since the last open connection.
+    /// failed since the last stable connection.
     pub attempt: u32,
     /// OPEN, BEFORE_CONNECT: how many connections were open before this one.
     pub reconnects: u32,

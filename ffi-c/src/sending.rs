@@ -151,8 +151,8 @@ pub type lw_unsent_fn =
     Option<unsafe extern "C" fn(kind: u32, data: *const u8, len: usize, user: *mut c_void)>;
 
 /// Hands each message that never left to callback, with user, in the order in which they
-/// were sent, before it returns. From LW_EVENT_CLOSED on, and once: a second call finds
-/// none, nor does a call before that event.
+/// were sent, before it returns. Call it in LW_EVENT_CLOSED or later. A second call finds
+/// none.
 ///
 /// Returns LW_OK, or LW_EINVAL for NULL. Any thread, also inside a callback; callback
 /// runs on this thread, and may free the client.

@@ -16,6 +16,9 @@ use crate::sync::Instant;
 use crate::transport::link::Link;
 use crate::transport::watch::deadline;
 
+/// It is looked no more often than this.
+const PACE: Duration = Duration::from_millis(10);
+
 pub(crate) struct Consumer {
     limit: Duration,
     action: ConsumerAction,
@@ -39,7 +42,7 @@ impl Consumer {
         Consumer {
             limit,
             action: config.consumer_action,
-            next: deadline(limit / 4),
+            next: deadline(pace(limit)),
             progress: Progress { drives: 0, taken: 0 },
             since: Instant::now(),
             reported: false,
@@ -60,7 +63,7 @@ impl Consumer {
         if self.next > Deadline::now() {
             return false;
         }
-        self.next = deadline(self.limit / 4);
+        self.next = deadline(pace(self.limit));
         let Some(host) = shared.host() else { return false };
         let progress = progress(host);
         if progress != self.progress || !waits(shared, host, link) {
@@ -81,6 +84,10 @@ impl Consumer {
         shared.log(Level::Warning, || format!("the program took no message for {limit:?}"));
         self.action == ConsumerAction::Close
     }
+}
+
+fn pace(limit: Duration) -> Duration {
+    (limit / 4).max(PACE)
 }
 
 fn progress(host: &Host) -> Progress {

@@ -75,14 +75,13 @@ impl Beat {
 
     /// Looks at the clock; `true` if the peer is gone.
     pub(crate) fn tick(&mut self, shared: &Shared, link: &Link) -> bool {
-        let in_kernel = link.unacknowledged();
         let verdict = self.judge(&Sight {
             now: coarse_now(),
             received: received(shared),
             heard: heard(shared),
             unread: link.has_unread(),
-            on_its_way: in_kernel > 0 || shared.writer.buffered() > 0,
-            acknowledged: shared.writer.written().saturating_sub(in_kernel),
+            on_its_way: link.unacknowledged() > 0 || shared.writer.buffered() > 0,
+            acknowledged: acknowledged(shared, link),
         });
         if verdict == Verdict::Ping {
             self.ping(shared);
@@ -92,9 +91,12 @@ impl Beat {
 
     /// Asks at once whether the peer is still there: the network may have changed. Also
     /// without a heartbeat.
-    pub(crate) fn probe(&mut self, shared: &Shared) {
-        if !self.probing {
-            self.begin_probe(coarse_now(), heard(shared));
+    pub(crate) fn probe(&mut self, shared: &Shared, link: &Link) {
+        let heard = heard(shared);
+        // One that was answered tells nothing of what changed since.
+        if !self.probing || heard > self.heard {
+            self.begin_probe(coarse_now(), heard);
+            self.acknowledged = acknowledged(shared, link);
             self.ping(shared);
         }
     }
@@ -186,6 +188,11 @@ enum Verdict {
 
 fn received(shared: &Shared) -> u64 {
     shared.received.load(Ordering::Relaxed)
+}
+
+/// Bytes of ours that the peer's system has acknowledged.
+fn acknowledged(shared: &Shared, link: &Link) -> u64 {
+    shared.writer.written().saturating_sub(link.unacknowledged())
 }
 
 fn heard(shared: &Shared) -> u64 {

@@ -13,7 +13,7 @@ use super::handler::Outcome;
 use super::loss::Loss;
 use super::policy::{self, Facts, Verdict};
 use super::serve::serve;
-use super::shared::{Mode, Shared, signal};
+use super::shared::{HINTS, Mode, Shared, signal};
 use crate::driver::host::Stored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Attempt, Closed, Down, Opened, State};
@@ -62,6 +62,7 @@ fn end(client: &Client, closed: Closed) {
     let shared = client.shared();
     let (unsent_messages, unsent_bytes) = shared.writer.end();
     shared.take_reader();
+    shared.withdraw();
     shared.shard.forget(shared);
     shared.notes.lost(closed.error.clone());
     shared.set_state(State::Closed);
@@ -110,7 +111,6 @@ async fn live(client: &Client) -> Closed {
             }
             Err(error) => Outage { loss: Loss::failure(error), lived: None },
         };
-        shared.notes.lost(outage.loss.error.clone());
         let (wait, down) = match retry(client, &outage, &mut course).await {
             Next::Attempt(wait, down) => (wait, down),
             Next::End => return closed(outage.loss),
@@ -119,8 +119,6 @@ async fn live(client: &Client) -> Closed {
         shared.log(Level::Warning, || format!("down: {}; again in {wait:.3?}", down.error));
         shared.set_state(State::Down);
         shared.notes.waiting(course.tries.saturating_add(1), wait);
-        // What was asked for until now is being done; what the handler asks for is not.
-        shared.forget_signals(signal::RECONNECT | signal::NETWORK);
         emit(client, Stored::Down(down));
         match pause(client, wait).await {
             Pause::Over => {}
@@ -187,6 +185,7 @@ async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Next {
         course.unstable = Instant::now();
     }
     let error = loss.error.clone().unwrap_or_else(|| loss.close_error());
+    shared.notes.lost(Some(error.clone()));
     let code = loss.closed_by_peer.then_some(loss.code);
     let facts = Facts {
         error: &error,
@@ -234,8 +233,9 @@ async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Sto
         Mode::Hosted(host) => host.ask(event(number)),
         Mode::Runtime(_) => emit(client, event(number)),
     }
+    let mut hints = 0;
     let asked = loop {
-        idle_signals(client);
+        hints |= idle_signals(client) & HINTS;
         if shared.is_told_to_stop() {
             break Asked::Stopped;
         }
@@ -254,11 +254,12 @@ async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Sto
             }
         }
     };
-    shared.asks.end();
-    if let Some(host) = shared.host() {
-        host.take_ask();
+    // They are for the wait that follows.
+    shared.signal(hints);
+    match (shared.withdraw(), asked) {
+        (Some(answer), Asked::Late) => Asked::Answer(answer),
+        (_, asked) => asked,
     }
-    asked
 }
 
 /// How a wait between attempts ended.

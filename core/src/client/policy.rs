@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::backoff;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::{Cause, Reconnect};
 use crate::protocol::retry_after;
 
@@ -42,8 +42,8 @@ pub(crate) struct Verdict {
 /// Judges a loss that came after `failed` failed attempts.
 pub(crate) fn judge(options: &Reconnect, facts: &Facts<'_>, failed: u32) -> Verdict {
     let failed = match facts.lived {
-        _ if facts.replaced => failed,
         Some(lived) if lived >= options.stable_after => 0,
+        _ if facts.replaced => failed,
         _ => failed.saturating_add(1),
     };
     if facts.replaced {
@@ -67,8 +67,9 @@ pub(crate) fn judge(options: &Reconnect, facts: &Facts<'_>, failed: u32) -> Verd
             .map_or(Duration::ZERO, |(Least::RetryAfter(least) | Least::Restart(least))| least);
         if left.is_zero() || least > left {
             verdict.retry = false;
+        } else {
+            verdict.wait = wait.min(left);
         }
-        verdict.wait = wait.min(left);
     }
     verdict
 }
@@ -77,7 +78,9 @@ pub(crate) fn judge(options: &Reconnect, facts: &Facts<'_>, failed: u32) -> Verd
 pub(crate) fn is_retried(options: &Reconnect, error: &Error, code: Option<u16>) -> bool {
     if let Some(code) = code {
         let exception = options.exception(Cause::Close(code));
-        return exception.unwrap_or_else(|| !FINAL_CODES.contains(&code));
+        return exception
+            .or_else(|| options.exception(Cause::Error(ErrorKind::Closed)))
+            .unwrap_or_else(|| !FINAL_CODES.contains(&code));
     }
     if error.is_final() {
         return false;
@@ -108,7 +111,7 @@ fn least_wait(options: &Reconnect, facts: &Facts<'_>) -> Option<Least> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ErrorKind, Refusal};
+    use crate::error::Refusal;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -157,7 +160,9 @@ mod tests {
             let verdict = after(9 * SECOND);
             assert!(verdict.retry && verdict.wait <= SECOND, "{verdict:?}");
         }
-        assert!(!after(10 * SECOND).retry);
+        // Who overrides it waits like anybody else.
+        let late = after(10 * SECOND);
+        assert!(!late.retry && late.wait >= options.min_delay, "{late:?}");
         // There is no point in a wait that ends too late.
         let busy = refused(503, &[("retry-after", "5")]);
         assert!(!judge(&options, &Facts { down_for: 6 * SECOND, ..facts(&busy) }, 0).retry);
@@ -194,6 +199,7 @@ mod tests {
         let forbidden = refused(403, &[]);
         let rows = [
             (Cause::Close(1008), Facts { code: Some(1008), ..facts(&closed) }, false),
+            (Cause::Error(ErrorKind::Closed), Facts { code: Some(1008), ..facts(&closed) }, false),
             (Cause::Close(1001), Facts { code: Some(1001), ..facts(&closed) }, true),
             (Cause::Status(403), facts(&forbidden), false),
             (Cause::Error(ErrorKind::Status), facts(&forbidden), false),
@@ -227,5 +233,7 @@ mod tests {
         let error = lost();
         let verdict = judge(&Reconnect::default(), &Facts { replaced: true, ..facts(&error) }, 3);
         assert_eq!(verdict, Verdict { retry: true, wait: Duration::ZERO, failed: 3 });
+        let stable = Facts { replaced: true, lived: Some(60 * SECOND), ..facts(&error) };
+        assert_eq!(judge(&Reconnect::default(), &stable, 3).failed, 0);
     }
 }

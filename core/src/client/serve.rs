@@ -17,7 +17,7 @@ use super::heartbeat::Beat;
 use super::lifecycle::emit;
 use super::loss::Loss;
 use super::reading::{Pumped, ReaderSlot};
-use super::shared::{Mode, Shared, signal};
+use super::shared::{HINTS, Mode, Shared, signal};
 use super::writer::Flushed;
 use crate::connection::reader::{End, Reader};
 use crate::driver::host::Stored;
@@ -81,13 +81,15 @@ pub(crate) async fn serve(
     let link = ready.watched().clone();
     shared.received.store(coarse_now(), Ordering::Relaxed);
     shared.pings.forget();
-    // Asked for before there was this connection.
-    shared.forget_signals(signal::RECONNECT | signal::NETWORK);
+    // Asked for before there was this connection, which may be the first of another network, or
+    // the last of the one before.
+    shared.forget_signals(signal::RECONNECT);
+    // Before a thread can have anything to say about it.
+    shared.begin(shared.writer.next_epoch());
     let attached = shared.writer.attach(link.clone(), shared.deflater(deflate));
     let Some((epoch, expired)) = attached else {
         return Loss { stop: true, error: None, ..Loss::failure(lost()) };
     };
-    shared.begin(epoch);
     opened.expired = expired;
     shared.set_state(State::Open);
     shared.notes.opened();
@@ -143,8 +145,8 @@ impl Connection<'_> {
             match pump(self.client, self.shared) {
                 Pumped::Ended => return self.ended(),
                 // No readiness tells of what came with the handshake.
-                Pumped::More => yield_now().await,
-                Pumped::Idle | Pumped::Unavailable => break,
+                Pumped::More if self.shared.has_hidden() => yield_now().await,
+                _ => break,
             }
         }
         let timer = sleep_until(self.next_deadline());
@@ -223,11 +225,12 @@ impl Connection<'_> {
         if signals & signal::RELEASE != 0 {
             return Some(Cause::Released);
         }
-        if signals & signal::RECONNECT != 0 && self.close_by.is_none() {
+        let closing = self.close_by.is_some() || self.shared.is_told_to_stop();
+        if signals & signal::RECONNECT != 0 && !closing {
             return Some(Cause::Replaced);
         }
-        if signals & signal::NETWORK != 0 && self.close_by.is_none() {
-            self.beat.probe(self.shared);
+        if signals & signal::NETWORK != 0 && !closing {
+            self.beat.probe(self.shared, &self.link);
         }
         if signals & signal::CLOSE != 0 && self.close_by.is_none() {
             self.shared.set_state(State::Closing);
@@ -302,6 +305,9 @@ impl Connection<'_> {
                 Loss { stop, ..Loss::failure(Error::new(ErrorKind::Timeout, text)) }
             }
             Cause::Replaced => {
+                if pump(self.client, shared) == Pumped::Unavailable {
+                    shared.read_rest();
+                }
                 let text = "the connection was given up for another one, as the user asked";
                 let failure = Loss::failure(Error::new(ErrorKind::Lost, text));
                 let loss = Loss { stop, replaced: true, ..failure };
@@ -335,7 +341,9 @@ impl Connection<'_> {
                 None => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         };
-        if drain || shared.take_signals() & signal::DRAIN != 0 {
+        let signals = shared.take_signals();
+        shared.signal(signals & HINTS);
+        if drain || signals & signal::DRAIN != 0 {
             emit(self.client, Stored::Drain);
         }
         loss

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use super::asks::Asks;
+use super::asks::{Answer, Asks};
 use super::handler::Slot;
 use super::pings::Pings;
 use super::reading::ReaderSlot;
@@ -51,6 +51,9 @@ pub(crate) mod signal {
     /// A question was delivered or answered.
     pub(crate) const ANSWER: u32 = 128;
 }
+
+/// What is meant for the next wait between attempts, if not for the connection of the moment.
+pub(crate) const HINTS: u32 = signal::RECONNECT | signal::NETWORK;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -171,6 +174,14 @@ impl Shared {
             return 0;
         }
         self.signals.fetch_and(signal::RELEASE, Ordering::AcqRel)
+    }
+
+    /// Nobody waits for the answer to the question of the moment any more, but for one that came just now.
+    pub(crate) fn withdraw(&self) -> Option<Answer> {
+        if let Mode::Hosted(host) = &self.mode {
+            host.take_ask();
+        }
+        self.asks.end()
     }
 
     /// Forgets signals that are meant for a moment that has passed.

@@ -13,7 +13,8 @@ use crate::protocol::target::Target;
 
 impl Client {
     /// Connects anew: at once instead of waiting for the next attempt, or in place of a
-    /// connection that is open, which is given up (code 1001). Without effect on an attempt that is under way.
+    /// connection that is open, which is given up (code 1001). An attempt that is under way goes on;
+    /// if it fails, the next one follows at once.
     ///
     /// [`ErrorKind::Unsupported`] for a client that does not reconnect.
     pub fn reconnect(&self) -> Result<()> {
@@ -68,6 +69,7 @@ impl Client {
     ///
     /// The answer numbers the connection; `None` if there is none that has just opened.
     pub fn hold(&self) -> Option<u64> {
+        self.shared().check_fork().ok()?;
         self.shared().writer.hold(self.place())
     }
 

@@ -193,8 +193,10 @@ impl Writer {
             Phase::Closing | Phase::Ended => return Err(closed()),
         } || state.begun.is_some();
         let len = encoded_len(payload.len());
-        // What was queued comes behind what `Open` sends, and is not in its way.
-        let mut waiting = if opening { state.ahead_of_the_queue() } else { state.waiting() };
+        // What was queued comes behind what `Open` sends, and is not in its way, as long as that is
+        // not sent again and again on connections that take nothing.
+        let passes = opening && state.waiting() + len <= self.limit.saturating_mul(2);
+        let mut waiting = if passes { state.ahead_of_the_queue() } else { state.waiting() };
         if waiting > 0 && waiting + len > self.limit {
             if state.link.is_none() {
                 state.expire();

@@ -1,6 +1,7 @@
 //! What the client says about itself.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,14 +26,14 @@ pub struct Line {
     pub level: Level,
     /// When it happened.
     pub time: SystemTime,
-    /// What happened, without a line break at its end.
+    /// What happened.
     pub text: String,
 }
 
 type Sink = dyn Fn(&Line) + Send + Sync;
 
 /// Where lines go: a function that is called from the runtime's thread and from those
-/// that call the client, several at a time, and must not block.
+/// that call the client, several at a time, and must not block. A panic in it is caught.
 #[derive(Clone)]
 pub struct Log {
     level: Level,
@@ -47,7 +48,9 @@ impl Log {
 
     pub(crate) fn write(&self, level: Level, text: impl FnOnce() -> String) {
         if level <= self.level {
-            (self.sink)(&Line { level, time: SystemTime::now(), text: text() });
+            let line = Line { level, time: SystemTime::now(), text: text() };
+            // A log that fails must not take along what it tells of.
+            let _ = catch_unwind(AssertUnwindSafe(|| (self.sink)(&line)));
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Reconnect {
     /// not later than this for its sake. Default 1 h.
     pub max_retry_after: Duration,
     /// After the close codes 1012 (restart) and 1013 (try again later) the wait is drawn
-    /// between this, by default 5 s, …
+    /// from the back-off or, if that is longer, between this, by default 5 s, …
     pub restart_min_delay: Duration,
     /// … and this, by default 30 s.
     pub restart_max_delay: Duration,

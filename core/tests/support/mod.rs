@@ -197,6 +197,23 @@ impl Probe {
         event
     }
 
+    /// Releases the client, and waits until nothing of its handler is left.
+    pub fn release(self) {
+        let Probe { client, events, .. } = self;
+        drop(client);
+        let deadline = Instant::now() + LIMIT;
+        while let Some(left) = events
+            .as_ref()
+            .map(|events| events.recv_timeout(deadline.saturating_duration_since(Instant::now())))
+        {
+            match left {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("the handler is still there"),
+            }
+        }
+    }
+
     pub fn text(&self, text: &str) {
         self.client.send(MessageKind::Text, text.as_bytes()).unwrap();
     }

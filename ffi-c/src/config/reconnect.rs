@@ -14,7 +14,15 @@ unsafe fn set_detail(
     change: impl FnOnce(&mut Reconnect) -> Result<()>,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe { set(config, |config| change(config.reconnect.get_or_insert_default())) }
+    unsafe {
+        set(config, |config| {
+            // Nothing is switched on by what is refused.
+            let mut reconnect = config.reconnect.clone().unwrap_or_default();
+            change(&mut reconnect)?;
+            config.reconnect = Some(reconnect);
+            Ok(())
+        })
+    }
 }
 
 /// How to come back after a loss: the wait before attempt n is drawn between
@@ -92,8 +100,8 @@ pub unsafe extern "C" fn lw_config_set_max_retry_after(config: *mut lw_config, m
 }
 
 /// After the close codes 1012 (restart) and 1013 (try again later) the wait is drawn
-/// between min_ms and max_ms. Default: 5,000 and 30,000. LW_EINVAL also if min_ms is
-/// greater than max_ms.
+/// between min_ms and max_ms, or from the back-off where that is longer. Default: 5,000 and
+/// 30,000. LW_EINVAL also if min_ms is greater than max_ms.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_config_set_restart_delay(
     config: *mut lw_config,

@@ -79,6 +79,11 @@ impl Writer {
         self.flush()
     }
 
+    /// The number of the connection that comes next.
+    pub(crate) fn next_epoch(&self) -> u64 {
+        lock(&self.state).epoch + 1
+    }
+
     /// Keeps the gate shut behind `Open`, until [`Writer::ready`]. The answer numbers the connection;
     /// `None` if no gate is shut.
     pub(crate) fn hold(&self, place: Place) -> Option<u64> {
