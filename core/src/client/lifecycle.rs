@@ -221,6 +221,9 @@ async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Sto
         Mode::Runtime(_) => emit(client, event(number)),
     }
     let asked = loop {
+        // Taken before anything is looked at: whoever sets one that is set already wakes nobody, and
+        // the attempt before took no notice of those that came meanwhile.
+        idle_signals(client);
         if shared.is_told_to_stop() {
             break Asked::Stopped;
         }
@@ -233,9 +236,7 @@ async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Sto
             .map(|since| deadline(shared.config.hook_timeout.saturating_sub(since.elapsed())));
         tokio::select! {
             biased;
-            () = shared.signaled() => {
-                idle_signals(client);
-            }
+            () = shared.signaled() => {}
             () = sleep_until(limit.unwrap_or_else(|| deadline(Duration::MAX))), if limit.is_some() => {
                 break Asked::Late;
             }
@@ -261,20 +262,21 @@ async fn pause(client: &Client, wait: Duration) -> Pause {
     let until = sleep_until(deadline(wait));
     tokio::pin!(until);
     loop {
+        // As in `ask`.
+        let signals = idle_signals(client);
         if shared.is_told_to_stop() {
             return Pause::Stopped;
         }
-        tokio::select! {
-            biased;
-            () = shared.signaled() => {}
-            () = &mut until => return Pause::Over,
-        }
-        let signals = idle_signals(client);
         if signals & signal::NETWORK != 0 {
             return Pause::Network;
         }
         if signals & signal::RECONNECT != 0 {
             return Pause::Over;
+        }
+        tokio::select! {
+            biased;
+            () = shared.signaled() => {}
+            () = &mut until => return Pause::Over,
         }
     }
 }
