@@ -272,12 +272,12 @@ ws.close()
 def hook(outage):
     print('ready', flush=True)
     threading.Event().wait(50)
-ws = longwire.sync.connect(URL.replace('echo', 'drop'), should_reconnect=hook)
 try:
-    ws.recv()
+    # The question may come before connect returns.
+    with longwire.sync.connect(URL.replace('echo', 'drop'), should_reconnect=hook) as ws:
+        ws.recv()
 except KeyboardInterrupt:
     print('interrupted', flush=True)
-ws.close()
 """,
     "asyncio": """
 async def hook(attempt):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import longwire
 import pytest
-from conftest import Run, Server, until
-from frames import peer
+from conftest import Run, Server, server_binary, start, until
+from frames import Conversation, peer
 from longwire import Attempt, Changes, GiveUp, HookError, Outage, Reconnect, State
 
 QUICK = Reconnect(min_delay=0.01, max_delay=0.02)
@@ -375,10 +376,15 @@ def test_a_program_that_is_late_is_asked_all_the_same(run: Run[None]) -> None:
         async def connect(url: str) -> longwire.Connection:
             return await longwire.connect(url, reconnect=QUICK, should_reconnect=decide)
 
-        with peer(lambda ws: ws.close(1008), lambda ws: ws.close(1000)) as server:
+        def close_first(conversation: Conversation) -> bytes:
+            conversation.close(1008)
+            conversation.socket.shutdown(socket.SHUT_WR)
+            return conversation.socket.recv(1)  # The client is done with it.
+
+        with peer(close_first, lambda ws: ws.close(1000)) as server:
             connecting = asyncio.create_task(connect(server.url))
             await asyncio.sleep(0)
-            assert server.result is None  # The loop is blocked until then.
+            assert server.result == b""  # The loop is blocked until then.
             ws = await connecting
             await ws.wait_closed()
         assert codes == [1008, 1000]
@@ -424,6 +430,23 @@ def test_hooks_run_although_nothing_is_read(run: Run[None], server: Server) -> N
             assert (await attempts.get()).reconnects == 1
             # Nor is anything lost meanwhile.
             assert str(await ws.recv()).startswith("0 ")
+
+    run(main())
+
+
+def test_no_answer_is_missed(run: Run[None]) -> None:
+    """A thousand attempts, each with its questions."""
+
+    async def main() -> None:
+        with start(server_binary(), "--stdin-guard") as old:
+            ws = await longwire.connect(
+                old.url("/echo"),
+                reconnect=Reconnect(min_delay=0, max_delay=0),
+                before_connect=lambda _: None,
+                should_reconnect=lambda _: None,
+            )
+        await until(lambda: ws.stats.attempt > 1000)
+        await ws.close()
 
     run(main())
 
