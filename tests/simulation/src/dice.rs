@@ -12,7 +12,7 @@ impl Dice {
         Dice(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -22,11 +22,11 @@ impl Dice {
 
     /// Another generator, whose numbers do not depend on how many this one gives later.
     pub fn fork(&mut self) -> Dice {
-        Dice(self.next())
+        Dice(self.roll())
     }
 
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.roll() % limit.max(1)
     }
 
     pub fn number(&mut self, range: Range<usize>) -> usize {

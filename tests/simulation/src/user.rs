@@ -191,9 +191,9 @@ impl User {
             }
             Act::Release | Act::Free => {
                 if matches!(act, Act::Free) {
-                    client.free()
+                    client.free();
                 } else {
-                    client.release()
+                    client.release();
                 }
                 world().witness().released();
                 tokio::spawn(hangs_up_in_time());
@@ -227,7 +227,7 @@ impl User {
         let payload = messages::payload('c', 0, number, size, kind);
         self.grow(payload.len());
         let answer = client.send_with(kind, &payload, options);
-        let taken = answer.as_ref().map(drop).map_err(|error| error.kind());
+        let taken = answer.as_ref().map(drop).map_err(super::error::Error::kind);
         world().note(|| format!("c{number} {} bytes {class:?}: {taken:?}", payload.len()));
         witness.answered(number, payload.len(), taken);
         if matches!(answer, Ok(crate::client::handle::Sent::Deferred)) {
@@ -272,7 +272,7 @@ impl User {
                 return;
             }
         }
-        let other = mem::replace(&mut *lock(&self.sending), Some(sending));
+        let other = (*lock(&self.sending)).replace(sending);
         drop(other);
     }
 
@@ -283,7 +283,7 @@ impl User {
         match sending.writer.write(&rest) {
             Err(error) if error.kind() == ErrorKind::Full => {
                 sending.rest = rest;
-                let other = mem::replace(&mut *lock(&self.sending), Some(sending));
+                let other = (*lock(&self.sending)).replace(sending);
                 drop(other);
             }
             result => {

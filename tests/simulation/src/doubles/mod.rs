@@ -24,6 +24,6 @@ pub mod entropy {
     pub fn random<const N: usize>() -> [u8; N] {
         let world = world();
         let mut dice = world.dice();
-        std::array::from_fn(|_| dice.next() as u8)
+        std::array::from_fn(|_| dice.roll() as u8)
     }
 }

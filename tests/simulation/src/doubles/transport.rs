@@ -108,7 +108,9 @@ pub mod link {
             let mut bytes = vec![0; target.len()];
             match self.socket.read(&mut bytes) {
                 Ok(n) => {
-                    target[..n].write_copy_of_slice(&bytes[..n]);
+                    for (target, byte) in target.iter_mut().zip(&bytes[..n]) {
+                        target.write(*byte);
+                    }
                     Ok(Some(n))
                 }
                 Err(error) if would_block(&error) => Ok(None),
