@@ -51,8 +51,6 @@ class Client extends EventEmitter {
   #limit;
   #paused = false;
   #closing = false;
-  /** All that is left to fetch has a bound. */
-  #draining = false;
   #hooks;
   /** The user wants to be heard although no message is taken. */
   #isAsked;
@@ -195,7 +193,7 @@ class Client extends EventEmitter {
 
   /** Whether what arrived is kept. */
   #admit() {
-    if (this.#inbox.bytes >= this.#limit && !this.#draining) {
+    if (this.#inbox.bytes >= this.#limit) {
       // The addon is told to stop at the limit, and what it had fetched by then
       // is kept. After `close` the end has to be fetched, consumer or not.
       if (this.#closing) return false;
@@ -270,10 +268,8 @@ class Client extends EventEmitter {
     const question = this.#native.question() ?? null;
     if (question !== null && 'down' in question) this.#onOutage(question);
     else if (question !== null) this.#hooks.beforeConnect(question);
-    else if (this.#native.state === CLOSED) {
-      this.#draining = true;
-      this.#pause(false);
-    }
+    // What is left has a bound, and the end is behind it.
+    else if (this.#native.state === CLOSED) this.#pause(false);
   }
 
   /** The connection of the moment is gone. */

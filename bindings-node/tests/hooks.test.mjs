@@ -191,6 +191,21 @@ test('a hook that hangs is limited, and its late answer is not heard', async () 
   await ws.close();
 });
 
+test('what comes late is not the cause of what failed in time', async () => {
+  const [late, cause] = [deferred(), new Error('in time')];
+  const { hook } = inTurn(undefined, late.promise, () => { throw cause; }, undefined);
+  const ws = await connect(`${server.ws}/drop?after=1`, {
+    ...{ reconnect, beforeConnect: hook, hookTimeout: 20 },
+  });
+  const open = event(ws, 'open');
+  ws.send('drop me');
+  while ((await event(ws, 'down')).error.code !== 'LW_EHOOK');
+  late.reject(new Error('too late'));
+  await open;
+  assert.equal(ws.stats().lastError.cause, cause);
+  await ws.close();
+});
+
 test('the first attempt too', async () => {
   const hangs = connect(`${server.ws}/echo`, {
     ...{ beforeConnect: () => new Promise(() => {}), hookTimeout: 10 },

@@ -184,32 +184,41 @@ for (const [kind, fail] of [
   });
 }
 
-test('what it says of a connection that is gone, the loss has said', async () => {
-  const rejected = deferred();
-  const ws = await connect(`${server.ws}/echo`, {
-    reconnect,
-    async onOpen(ws) {
-      if (ws.reconnects !== 1) return;
-      try {
-        ws.reconnect();
-        await event(ws, 'down');
-        ws.ping();
-      } catch (error) {
-        rejected.resolve(error);
-        throw error;
-      }
-    },
+for (const [when, lose] of [
+  ['after `down`', (ws) => event(ws, 'down')],
+  ['before `down`', (ws) => {
+    // The loop is kept from hearing of it.
+    const [cell, end] = [new Int32Array(new SharedArrayBuffer(4)), Date.now() + 15_000];
+    while (ws.state === 'open' && Date.now() < end) Atomics.wait(cell, 0, 0, 1);
+  }],
+]) {
+  test(`what it says of a connection that is gone, the loss has said: ${when}`, async () => {
+    const rejected = deferred();
+    const ws = await connect(`${server.ws}/echo`, {
+      reconnect: { minDelay: 50, maxDelay: 50 },
+      async onOpen(ws) {
+        if (ws.reconnects !== 1) return;
+        try {
+          ws.reconnect();
+          await lose(ws);
+          ws.createSendStream();
+        } catch (error) {
+          rejected.resolve(error);
+          throw error;
+        }
+      },
+    });
+    const open = new Promise((resolve) => {
+      ws.on('open', ({ reconnects }) => reconnects === 2 && resolve());
+    });
+    ws.reconnect();
+    const error = await within(rejected.promise, 'rejection');
+    assert.ok(error instanceof LongwireError && error.code === 'LW_EOFFLINE', error.code);
+    // Were it told, the process would have ended.
+    await within(open, 'third connection');
+    await ws.close();
   });
-  const open = new Promise((resolve) => {
-    ws.on('open', ({ reconnects }) => reconnects === 2 && resolve());
-  });
-  ws.reconnect();
-  const error = await within(rejected.promise, 'rejection');
-  assert.ok(error instanceof LongwireError && error.code === 'LW_EOFFLINE', error.code);
-  // Were it told, the process would have ended.
-  await within(open, 'third connection');
-  await ws.close();
-});
+}
 
 test('a connection lost while the first handler runs fails connect', async () => {
   const opened = deferred();
