@@ -91,6 +91,11 @@ fuzz: setup .local/bin/cargo-fuzz ## the fuzzer, FUZZ_SECONDS (60) for each targ
 loom: ## the writer in every order of its threads, deeper than `make test` goes (minutes)
 	LOOM_MAX_PREEMPTIONS=3 $(RUST_RUNNER) --release --locked -p longwire-loom
 
+SIMULATION_SEEDS ?= 500000
+.PHONY: simulation
+simulation: ## the client in virtual time, SIMULATION_SEEDS (500000) of what can go wrong
+	SIMULATION_SEEDS=$(SIMULATION_SEEDS) $(RUST_RUNNER) --release --locked -p longwire-simulation
+
 .PHONY: setup
 setup: .local/setup.stamp ## what building and testing needs (done by itself)
 
@@ -114,13 +119,15 @@ rust-lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
-# The servers of tests are built by themselves: together with the others they would
-# have their features of tokio forced on them, and the core would be compiled twice.
+# The servers of tests and the simulation are built by themselves: together with the
+# others they would have their features of tokio forced on them, and the core would
+# be compiled twice.
 rust-test: rust-programs
 	$(RUST_RUNNER) --release --locked --lib --bins --tests $(RUST_CRATES)
 	$(RUST_RUNNER) --release --locked -p longwire-test-server
 	$(RUST_RUNNER) --release --locked -p longwire-chaos
 	LOOM_MAX_PREEMPTIONS=2 $(RUST_RUNNER) --release --locked -p longwire-loom
+	$(RUST_RUNNER) --release --locked -p longwire-simulation
 	$(CARGO) test --release --locked --doc -p longwire -p longwire-example
 
 rust-docs:

@@ -5,7 +5,7 @@
 //! [`doubles`] stands in for sockets, clock and randomness. [`wire`] is the
 //! network, [`server`] the peer, [`user`] the program that uses the client;
 //! [`plan`] draws what they do. [`witness`] sees everything and holds the client
-//! to its promises. [`run`] runs one plan from its beginning to its end.
+//! to its promises, and [`watch`] looks for what waits for nothing. [`run`] runs one plan from its beginning to its end.
 //!
 //! A library without tests of its own, or those of the core's files would be
 //! built along with it.
@@ -86,6 +86,7 @@ pub mod run;
 mod server;
 mod transcript;
 mod user;
+mod watch;
 mod wire;
 mod witness;
 mod world;

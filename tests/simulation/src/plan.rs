@@ -150,14 +150,6 @@ impl Default for ServerPlan {
     }
 }
 
-impl ServerPlan {
-    /// Whether it hears at once whatever comes.
-    pub fn is_attentive(&self) -> bool {
-        let deaf = self.script.iter().any(|(_, say)| matches!(say, Say::Deaf(_)));
-        self.reads.0 >= 4096 && self.reads.1.is_zero() && !deaf
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Good,
@@ -210,6 +202,8 @@ pub struct UserPlan {
     pub acts: Vec<(Duration, Act)>,
     /// How many messages it sends from within `Open`.
     pub in_open: usize,
+    /// What it does from within `Open` after that.
+    pub on_open: Vec<Act>,
     /// How many in a hundred events it answers with an act.
     pub answers: u64,
 }

@@ -1,8 +1,9 @@
 //! One run: a plan from its beginning, through everything that goes wrong, to
 //! the moment when nothing does any more and everything has to be well.
 
-use std::sync::Arc;
+use std::panic;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::event::{MessageKind, State};
 use crate::plan::{Plan, Say};
 use crate::user::SLACK;
 use crate::witness::Class;
-use crate::world::World;
+use crate::world::{self, World};
 
 /// The most that a run may take of real time.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -54,12 +55,13 @@ pub fn run(plan: Plan, dice: Dice) -> Outcome {
             log: Vec::new(),
         },
         Err(RecvTimeoutError::Disconnected) => {
-            Outcome { failures: vec!["a panic, see above".into()], log: Vec::new() }
+            Outcome { failures: vec!["a panic outside the run".into()], log: Vec::new() }
         }
     }
 }
 
 fn on_this_thread(plan: Plan, mut dice: Dice) -> Outcome {
+    watch_for_panics();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -68,11 +70,24 @@ fn on_this_thread(plan: Plan, mut dice: Dice) -> Outcome {
     let (outcome, _entered) = runtime.block_on(async {
         let (world, entered) = World::enter(plan, &mut dice);
         live(&world).await;
-        let outcome = Outcome { failures: world.witness().take_failures(), log: world.take_log() };
+        let outcome = Outcome { failures: world.take_failures(), log: world.take_log() };
         (outcome, entered)
     });
     drop(runtime);
     outcome
+}
+
+/// A panic in a task or a handler ends that alone, and nobody would know.
+fn watch_for_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !world::panicked(info.to_string()) {
+                before(info);
+            }
+        }));
+    });
 }
 
 async fn live(world: &Arc<World>) {
@@ -130,6 +145,17 @@ async fn exchange(world: &World, limit: Duration) {
     let witness = world.witness();
     let Some(client) = world.user.handle() else { return };
     let (mut greeted, mut sent) = (None, 0);
+    // What was sent before leaves without anything to push it.
+    let before = within(limit, || {
+        world.user.finish();
+        let arrived =
+            || world.latest().is_none_or(|socket| witness.is_settled(socket.number).is_ok());
+        witness.is_over() || client.buffered_amount() == 0 && arrived()
+    });
+    let left = before.await;
+    witness.expect(left, || {
+        format!("{} bytes stay, or something never came", client.buffered_amount())
+    });
     let until = Instant::now() + limit + Duration::from_secs(20);
     loop {
         if witness.is_over() {

@@ -15,7 +15,6 @@ use crate::plan::{Answer, OnClose, Say, ServerPlan};
 use crate::protocol::deflate::{Agreement, Deflater, Inflater};
 use crate::protocol::frame::OpCode;
 use crate::transcript::Heard;
-use crate::user::{LINGER, SLACK};
 use crate::wire::{Found, Socket};
 use crate::world::world;
 
@@ -31,12 +30,10 @@ struct Server {
     /// It can say no more that makes sense.
     stuck: bool,
     deaf_until: Option<Instant>,
-    attentive: bool,
 }
 
 pub async fn serve(socket: Arc<Socket>, plan: ServerPlan) {
     let mut server = Server {
-        attentive: plan.is_attentive(),
         socket,
         plan,
         deflater: None,
@@ -247,11 +244,9 @@ impl Server {
             Say::Ping => {
                 self.pings += 1;
                 let payload = format!("s{number}.{}", self.pings);
-                world().witness().server_pings(number, &payload);
-                if let Some(limit) = self.round_trip() {
-                    tokio::spawn(answered_in_time(self.socket.clone(), payload.clone(), limit));
-                }
                 self.frame(OpCode::Ping, payload.as_bytes());
+                let end = self.socket.serve_sent();
+                world().witness().server_pings(number, payload, end);
             }
             Say::Pong => self.frame(OpCode::Pong, b"unasked"),
             Say::Close(code) => {
@@ -287,21 +282,6 @@ impl Server {
             Say::Deaf(time) => self.deaf_until = Some(Instant::now() + time),
         }
         true
-    }
-
-    /// How long the answer to a ping may take, where nothing is in its way.
-    fn round_trip(&self) -> Option<Duration> {
-        let world = world();
-        let host = world.plan.user.host.as_ref();
-        let slow_host = host.is_some_and(|host| host.budget < 1000 || !host.rests.is_zero());
-        let config = &world.plan.config;
-        let smooth = self.attentive
-            && config.receive_buffer > 1 << 20
-            && config.max_message_size > 1 << 20
-            && !slow_host;
-        // What goes wrong meanwhile may end in a goodbye.
-        let most = LINGER + 2 * SLACK;
-        if smooth { self.socket.round_trip().map(|time| time + most) } else { None }
     }
 
     fn message(&mut self, kind: MessageKind, size: usize, fragments: usize) {
@@ -347,17 +327,6 @@ impl Server {
         let mut bytes = Vec::new();
         frame(&mut bytes, u8::from(opcode) | 0x80, payload);
         self.socket.serve_write(&bytes);
-    }
-}
-
-/// Whoever drives, and whether or not it does: pings are answered.
-async fn answered_in_time(socket: Arc<Socket>, ping: String, limit: Duration) {
-    sleep(limit).await;
-    let world = world();
-    if socket.is_alive() && !world.witness().is_told_to_stop() {
-        world.witness().expect(world.witness().is_answered(socket.number, &ping), || {
-            format!("#{} the ping {ping} was not answered within {limit:?}", socket.number)
-        });
     }
 }
 

@@ -78,6 +78,11 @@ impl Transcript {
         self.inflater = Some(inflater);
     }
 
+    /// Whether a close frame was sent.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Whether a frame is not complete.
     pub fn is_cut(&self) -> bool {
         self.requested && !self.bytes.is_empty()

@@ -20,6 +20,7 @@ use crate::event::{Event, MessageKind, Opened, State};
 use crate::messages;
 use crate::plan::{Act, HostPlan, act, ending};
 use crate::protocol::encoder::encoded_len;
+use crate::watch;
 use crate::witness::{Class, Number};
 use crate::world::{World, world};
 
@@ -87,6 +88,7 @@ impl User {
             tokio::spawn(drive(host.clone()));
         }
         tokio::spawn(perform(world.clone()));
+        tokio::spawn(watch::watch(world.clone()));
     }
 
     pub fn handle(&self) -> Option<Client> {
@@ -138,6 +140,9 @@ impl User {
                 let size = self.dice(|dice| dice.number(0..200));
                 self.send(client, size, MessageKind::Text, SendOptions::default(), class);
             }
+            for act in &world.plan.user.on_open {
+                self.act(client, act, class);
+            }
         }
         if !matches!(event, Event::Closed(_))
             && self.dice(|dice| dice.percent(world.plan.user.answers))
@@ -184,10 +189,14 @@ impl User {
             }
             Act::Close(code) => {
                 world().witness().told_to_close();
+                let limit = match client.state() {
+                    State::Connecting | State::Down => Duration::ZERO,
+                    _ => world().plan.config.close_timeout + LINGER,
+                };
                 if let Err(error) = client.close(code, "enough") {
                     world().witness().fail(format!("close: {error}"));
                 }
-                tokio::spawn(closes_in_time());
+                tokio::spawn(closes_in_time(limit + SLACK));
             }
             Act::Release | Act::Free => {
                 if matches!(act, Act::Free) {
@@ -402,9 +411,8 @@ async fn drive(plan: HostPlan) {
 }
 
 /// After `close` a client ends, whatever the peer does.
-async fn closes_in_time() {
+async fn closes_in_time(limit: Duration) {
     let world = world();
-    let limit = world.plan.config.close_timeout + LINGER + SLACK;
     sleep(limit).await;
     let state = world.state();
     world.witness().expect(state.is_none_or(|state| state == State::Closed), || {

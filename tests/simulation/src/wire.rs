@@ -5,18 +5,23 @@
 //! that of the receiver's. Two tasks carry them, one for each way; all faults
 //! are theirs, so that a fault is always at a byte.
 
+mod carry;
+mod ready;
+mod serve;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
+pub use self::ready::{Registration, Way};
+pub use self::serve::Found;
 use crate::driver::runtime::lock;
-use crate::plan::{Cut, Fault, LinkPlan, Say, Side};
-use crate::transcript::{Heard, Transcript};
+use crate::plan::{LinkPlan, Say, Side};
+use crate::transcript::Transcript;
 use crate::world::world;
 
 /// Both ends of a connection.
@@ -60,6 +65,8 @@ struct State {
     last_read: Instant,
     /// When bytes of the client's were last acknowledged.
     last_acknowledged: Instant,
+    /// When nothing of the client's was on its way any more.
+    last_emptied: Instant,
     silent_since: Option<Instant>,
 }
 
@@ -74,17 +81,6 @@ struct Pipe {
     finished: bool,
     /// And the receiver knows.
     ended: bool,
-}
-
-/// What the server finds when it reads.
-pub enum Found {
-    /// What was in those bytes.
-    Heard(Vec<Heard>),
-    Nothing,
-    /// The client sends no more.
-    End,
-    /// The connection is gone.
-    Reset,
 }
 
 impl Socket {
@@ -110,6 +106,7 @@ impl Socket {
                 last_delivered: now,
                 last_read: now,
                 last_acknowledged: now,
+                last_emptied: now,
                 silent_since: None,
             }),
             registrations: Mutex::default(),
@@ -211,72 +208,6 @@ impl Socket {
         self.up.notify_one();
     }
 
-    // The server's end.
-
-    /// What the client said since the last call; reads at most `most` bytes.
-    pub fn serve_read(&self, most: usize) -> Found {
-        let mut state = lock(&self.state);
-        let n = most.min(state.up.came.len());
-        if n > 0 {
-            state.up.came.drain(..n);
-            state.heard += n;
-            self.up.notify_one();
-            let heard = state.heard;
-            return Found::Heard(state.transcript.read_to(heard));
-        }
-        match (state.broken, state.up.ended) {
-            (true, _) => Found::Reset,
-            (_, true) => Found::End,
-            _ => Found::Nothing,
-        }
-    }
-
-    pub fn serve_write(&self, bytes: &[u8]) {
-        let mut state = lock(&self.state);
-        if !state.broken && !state.down.finished {
-            state.down.sent.extend(bytes);
-            self.down.notify_one();
-        }
-    }
-
-    /// How far the server's bytes reach, counted from the first.
-    pub fn serve_sent(&self) -> usize {
-        let state = lock(&self.state);
-        state.down.moved + state.down.sent.len()
-    }
-
-    /// The server closes, with what it sent still on its way.
-    pub fn serve_close(&self) {
-        let mut state = lock(&self.state);
-        state.closed_by_server = true;
-        state.down.finished = true;
-        let unread = !state.up.came.is_empty();
-        drop(state);
-        if unread {
-            self.reset("the server's system");
-        }
-        self.down.notify_one();
-    }
-
-    /// Agreed on with the answer.
-    pub fn compressed(&self, inflater: crate::protocol::deflate::Inflater) {
-        lock(&self.state).transcript.compressed(inflater);
-    }
-
-    /// Has the server say something.
-    pub fn order(&self, say: Say) {
-        lock(&self.orders).push_back(say);
-        self.server.notify_one();
-    }
-
-    pub fn orders(&self) -> VecDeque<Say> {
-        std::mem::take(&mut lock(&self.orders))
-    }
-
-    pub async fn serve_changed(&self) {
-        self.server.notified().await;
-    }
-
     // The network.
 
     /// Both ends find the connection gone; what came stays readable.
@@ -315,14 +246,17 @@ impl Socket {
         lock(&self.state).closed_by_client
     }
 
-    /// How long bytes are under way there and back, if nothing holds them up.
-    pub fn round_trip(&self) -> Option<Duration> {
-        let LinkPlan { latency_up, latency_down, .. } = self.plan;
-        let narrow = |room| room < 64 << 10;
-        let rooms = [self.plan.send_room, self.plan.server_room, self.plan.client_room];
-        let held_up =
-            self.plan.cut.is_some() || self.plan.trickle.is_some() || rooms.into_iter().any(narrow);
-        (!held_up).then_some(latency_up + latency_down)
+    /// Whether the client's system could send, but has nothing to send.
+    pub fn has_nothing_to_do(&self) -> bool {
+        let state = lock(&self.state);
+        let over = state.broken || state.down.ended || state.transcript.is_closed();
+        !over && state.up.sent.is_empty()
+    }
+
+    /// Bytes that the client's system ever took.
+    pub fn written(&self) -> usize {
+        let state = lock(&self.state);
+        state.up.moved + state.up.sent.len()
     }
 
     /// Whether it can carry bytes both ways.
@@ -335,6 +269,13 @@ impl Socket {
     /// When bytes last came to the client.
     pub fn last_delivered(&self) -> Instant {
         lock(&self.state).last_delivered
+    }
+
+    /// When bytes of the client's were last acknowledged, and since when some
+    /// are on their way.
+    pub fn upload(&self) -> Option<(Instant, Instant)> {
+        let state = lock(&self.state);
+        (!state.up.sent.is_empty()).then_some((state.last_acknowledged, state.last_emptied))
     }
 
     /// When the client last had a sign of life, if nothing comes any more.
@@ -367,217 +308,6 @@ impl Socket {
         self.server.notify_one();
         world().changed();
     }
-
-    /// Carries what one side sends.
-    async fn carry(self: Arc<Self>, from: Side) {
-        let (latency, notify) = match from {
-            Side::Client => (self.plan.latency_up, &self.up),
-            Side::Server => (self.plan.latency_down, &self.down),
-        };
-        loop {
-            match self.next_step(from) {
-                Next::Over => return,
-                Next::Wait => notify.notified().await,
-                Next::Frozen(until) => {
-                    tokio::select! {
-                        biased;
-                        () = notify.notified() => {}
-                        () = sleep_until(until) => {}
-                    }
-                }
-                Next::Carry => {
-                    if !latency.is_zero() {
-                        sleep(latency).await;
-                    }
-                    self.carry_some(from);
-                    if let Some((most, pace)) = self.trickle()
-                        && lock(&self.state).pipe(from).moved < most
-                    {
-                        sleep(pace).await;
-                    }
-                }
-            }
-        }
-    }
-
-    fn next_step(&self, from: Side) -> Next {
-        let mut state = lock(&self.state);
-        if state.broken {
-            return Next::Over;
-        }
-        if state.silent {
-            return Next::Wait;
-        }
-        if let Some(until) = state.frozen_until {
-            if until > Instant::now() {
-                return Next::Frozen(until);
-            }
-            state.frozen_until = None;
-        }
-        let room = self.receive_room(from);
-        let pipe = state.pipe(from);
-        let ending = pipe.finished && !pipe.ended && pipe.sent.is_empty();
-        if ending || !pipe.sent.is_empty() && pipe.came.len() < room {
-            Next::Carry
-        } else if pipe.ended {
-            Next::Over
-        } else {
-            Next::Wait
-        }
-    }
-
-    fn trickle(&self) -> Option<(usize, Duration)> {
-        self.plan.trickle.filter(|_| !world().is_healed())
-    }
-
-    fn send_room(&self) -> usize {
-        if world().is_healed() { 1 << 20 } else { self.plan.send_room }
-    }
-
-    fn receive_room(&self, from: Side) -> usize {
-        match from {
-            _ if world().is_healed() => 1 << 20,
-            Side::Client => self.plan.server_room,
-            Side::Server => self.plan.client_room,
-        }
-    }
-
-    fn carry_some(&self, from: Side) {
-        let mut state = lock(&self.state);
-        if state.broken || state.silent || state.frozen_until.is_some() {
-            return;
-        }
-        let cut = self.plan.cut.filter(|cut| {
-            cut.way == from && state.pipe(from).moved <= cut.at && !world().is_healed()
-        });
-        let trickles = self.trickle().is_some_and(|(most, _)| state.pipe(from).moved < most);
-        let pipe = state.pipe(from);
-        let room = self.receive_room(from).saturating_sub(pipe.came.len());
-        let mut n = room.min(pipe.sent.len());
-        if trickles {
-            n = n.min(1);
-        }
-        if let Some(cut) = cut {
-            n = n.min(cut.at - pipe.moved);
-        }
-        let bytes: Vec<u8> = pipe.sent.drain(..n).collect();
-        pipe.came.extend(bytes);
-        pipe.moved += n;
-        let ends = pipe.finished && pipe.sent.is_empty() && !pipe.ended;
-        pipe.ended |= ends;
-        let moved = pipe.moved;
-        let cut = cut.filter(|cut| cut.at == moved);
-        let now = Instant::now();
-        match from {
-            Side::Client if n > 0 => state.last_acknowledged = now,
-            Side::Server if n > 0 => {
-                state.last_delivered = now;
-                // An answer is no longer.
-                if moved - n < 4096 {
-                    state.arrivals.push((now, moved));
-                }
-            }
-            _ => {}
-        }
-        let gone = state.closed_by_server && from == Side::Client && n > 0;
-        let late = state.closed_by_client && from == Side::Server && n > 0;
-        drop(state);
-        match from {
-            Side::Client => {
-                self.server.notify_one();
-                self.make_room();
-            }
-            Side::Server if n > 0 || ends => {
-                if ends {
-                    world().note(|| format!("#{} the server's side ended", self.number));
-                }
-                self.edge(Way::Read);
-                world().changed();
-            }
-            Side::Server => {}
-        }
-        if let Some(cut) = cut {
-            self.cut(cut);
-        } else if gone {
-            self.reset("a server that had closed");
-        } else if late {
-            self.reset("a client that had closed");
-        }
-    }
-
-    fn cut(&self, cut: Cut) {
-        world().note(|| format!("#{} {cut:?}", self.number));
-        match cut.fault {
-            Fault::Reset => self.reset("the network"),
-            Fault::End => {
-                let mut state = lock(&self.state);
-                state.down.sent.clear();
-                drop(state);
-                self.serve_close();
-                self.server.notify_one();
-            }
-            Fault::Silence => {
-                let mut state = lock(&self.state);
-                state.silent = true;
-                state.silent_since = Some(Instant::now());
-            }
-            Fault::Stall(time) => {
-                lock(&self.state).frozen_until = Some(Instant::now() + time);
-            }
-        }
-    }
-
-    /// A system tells of room once there is some worth it, and only to whom
-    /// had found none.
-    fn make_room(&self) {
-        let mut state = lock(&self.state);
-        let told = state.wants_room && self.has_room(&state);
-        if told {
-            state.wants_room = false;
-            drop(state);
-            self.edge(Way::Write);
-        }
-    }
-
-    fn has_room(&self, state: &State) -> bool {
-        let (taken, room) = (state.up.sent.len(), self.send_room());
-        taken * 3 <= room * 2 && taken < room
-    }
-
-    // Readiness.
-
-    pub fn register(self: &Arc<Self>) -> Arc<Registration> {
-        let registration = Arc::new(Registration::default());
-        lock(&self.registrations).push(Arc::downgrade(&registration));
-        let mut state = lock(&self.state);
-        let (readable, writable) = (state.is_readable(), state.broken || self.has_room(&state));
-        state.wants_room |= !writable;
-        let over = |way| state.is_over(way);
-        let mut ways = registration.ways();
-        for (way, ready) in [(Way::Read, readable), (Way::Write, writable)] {
-            ways[way as usize].ready = ready;
-            ways[way as usize].over = over(way);
-        }
-        drop(ways);
-        drop(state);
-        registration
-    }
-
-    fn edge(&self, way: Way) {
-        let over = lock(&self.state).is_over(way);
-        lock(&self.registrations).retain(|registration| {
-            let Some(registration) = registration.upgrade() else { return false };
-            registration.set(way, over);
-            true
-        });
-    }
-}
-
-enum Next {
-    Carry,
-    Wait,
-    Frozen(Instant),
-    Over,
 }
 
 impl State {
@@ -594,60 +324,5 @@ impl State {
 
     fn is_readable(&self) -> bool {
         !self.down.came.is_empty() || self.down.ended || self.broken || self.error.is_some()
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    Read = 0,
-    Write = 1,
-}
-
-/// What one watch of a socket knows.
-#[derive(Default)]
-pub struct Registration {
-    ways: Mutex<[Readiness; 2]>,
-    told: Notify,
-}
-
-#[derive(Clone, Copy, Default)]
-pub struct Readiness {
-    ready: bool,
-    /// For good: tokio keeps in mind that a way has ended.
-    over: bool,
-    /// Counts what was told.
-    edges: u64,
-}
-
-impl Registration {
-    fn ways(&self) -> MutexGuard<'_, [Readiness; 2]> {
-        lock(&self.ways)
-    }
-
-    fn set(&self, way: Way, over: bool) {
-        let mut ways = self.ways();
-        let readiness = &mut ways[way as usize];
-        readiness.ready = true;
-        readiness.over |= over;
-        readiness.edges += 1;
-        drop(ways);
-        self.told.notify_waiters();
-    }
-
-    pub fn clear(&self, way: Way, seen: u64) {
-        let readiness = &mut self.ways()[way as usize];
-        readiness.ready &= readiness.edges != seen || readiness.over;
-    }
-
-    /// Waits until this way is ready; the answer is for [`Registration::clear`].
-    pub async fn wait(&self, way: Way) -> u64 {
-        loop {
-            let told = self.told.notified();
-            let readiness = self.ways()[way as usize];
-            if readiness.ready {
-                return readiness.edges;
-            }
-            told.await;
-        }
     }
 }

@@ -193,6 +193,10 @@ impl Witness {
         }
         self.judge(|seen| match heard {
             Heard::Message { kind, payload, .. } => seen.ledger.left(connection, *kind, payload),
+            Heard::Pong(payload) => {
+                seen.ledger.answers(connection, payload);
+                Ok(())
+            }
             Heard::Wrong(what) => Err(format!("#{connection} the client sends {what}")),
             _ => Ok(()),
         });
@@ -213,12 +217,15 @@ impl Witness {
         lock(&self.seen).ledger.said(connection, len, end, kind, size);
     }
 
-    pub fn server_pings(&self, connection: usize, payload: &str) {
-        lock(&self.seen).ledger.server_pings(connection, payload);
+    /// The server sends a ping that ends with byte `end` of its connection.
+    pub fn server_pings(&self, connection: usize, payload: String, end: usize) {
+        lock(&self.seen).ledger.server_pings(connection, payload, end);
     }
 
-    pub fn is_answered(&self, connection: usize, ping: &String) -> bool {
-        lock(&self.seen).ledger.is_answered(connection, ping)
+    /// A ping that came with the first `delivered` bytes, and that the client
+    /// has not answered.
+    pub fn unanswered(&self, connection: usize, delivered: usize) -> Option<String> {
+        lock(&self.seen).ledger.unanswered(connection, delivered)
     }
 
     /// The server closes of its own accord.
@@ -249,6 +256,12 @@ impl Witness {
                 Ok(())
             }
         });
+    }
+
+    /// Whether the user knows this connection, and of no end of it.
+    pub fn is_open(&self, connection: usize) -> bool {
+        let seen = lock(&self.seen);
+        seen.open == Some(connection) && !seen.told_to_close && !seen.released
     }
 
     pub fn is_over(&self) -> bool {
@@ -350,6 +363,10 @@ impl Seen {
 
     fn is_closed(&mut self, closed: &Closed) -> Verdict {
         self.closed = true;
+        if let Some(error) = closed.error.as_ref().filter(|error| error.kind() == ErrorKind::Panic)
+        {
+            return Err(error.to_string());
+        }
         let last = self.attempts.count().saturating_sub(1);
         let stopped = self.told_to_close;
         let by_peer = (closed.code != 1006).then_some(closed.code);

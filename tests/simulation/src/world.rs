@@ -31,6 +31,15 @@ pub fn world() -> Arc<World> {
     CURRENT.with_borrow(|current| current.clone().expect("a run is under way"))
 }
 
+/// Notes a panic of this thread, if it has a world.
+pub fn panicked(what: String) -> bool {
+    let world =
+        CURRENT.try_with(|current| current.try_borrow().ok().and_then(|world| world.clone()));
+    let Ok(Some(world)) = world else { return false };
+    lock(&world.panics).push(what);
+    true
+}
+
 pub struct World {
     pub plan: Plan,
     pub user: User,
@@ -40,6 +49,7 @@ pub struct World {
     witness: Witness,
     descriptors: Mutex<Vec<Descriptor>>,
     sockets: Mutex<Vec<Arc<Socket>>>,
+    panics: Mutex<Vec<String>>,
     client: OnceLock<Weak<Shared>>,
     changed: Notify,
     healed: AtomicBool,
@@ -75,6 +85,7 @@ impl World {
             log: Mutex::default(),
             descriptors: Mutex::default(),
             sockets: Mutex::default(),
+            panics: Mutex::default(),
             client: OnceLock::new(),
             changed: Notify::new(),
             healed: AtomicBool::new(false),
@@ -108,6 +119,13 @@ impl World {
     pub fn note(&self, line: impl FnOnce() -> String) {
         let now = self.now().as_millis();
         lock(&self.log).push(format!("{now:>6} {}", line()));
+    }
+
+    /// What was broken, panics first.
+    pub fn take_failures(&self) -> Vec<String> {
+        let mut failures = std::mem::take(&mut *lock(&self.panics));
+        failures.extend(self.witness.take_failures());
+        failures
     }
 
     pub fn take_log(&self) -> Vec<String> {

@@ -18,7 +18,7 @@ impl Plan {
     pub fn draw(dice: &mut Dice) -> Plan {
         let heals = dice.millis(500..12_000);
         let calm = dice.percent(15);
-        let dials = (0..dice.number(0..10)).map(|_| dial(dice, calm)).collect();
+        let dials = (0..dice.number(0..12)).map(|_| dial(dice, calm)).collect();
         Plan {
             config: config(dice),
             dials,
@@ -236,6 +236,7 @@ fn user(dice: &mut Dice, heals: Duration) -> UserPlan {
         host,
         acts,
         in_open: if dice.percent(50) { dice.number(0..5) } else { 0 },
+        on_open: Vec::new(),
         answers: dice.one_of(&[0, 10, 50]),
     }
 }

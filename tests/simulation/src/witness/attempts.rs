@@ -37,6 +37,9 @@ struct Ended {
     /// When the client last got bytes.
     last_delivered: Option<Instant>,
     unread: usize,
+    /// When the server's system last acknowledged something, and since when
+    /// there was always more to acknowledge.
+    upload: Option<(Instant, Instant)>,
 }
 
 impl Attempts {
@@ -117,6 +120,7 @@ impl Attempts {
             failed,
             last_delivered: socket.map(Socket::last_delivered),
             unread: socket.map_or(0, Socket::unread),
+            upload: socket.and_then(Socket::upload),
         });
         let limit = config.connect_timeout + SLACK;
         if socket.is_none() && between(attempt.began, now) > limit {
@@ -181,6 +185,13 @@ impl Attempts {
             self.all[number].ended.as_ref().ok_or("a connection still alive was given up")?;
         let last = ended.last_delivered.unwrap_or(ended.at);
         let quiet = between(last, ended.at);
+        let timeout = config.heartbeat.timeout;
+        if let Some((moved, since)) = ended.upload
+            && between(moved, ended.at) + SLACK < timeout
+            && between(since, ended.at) > timeout + SLACK
+        {
+            return Err(format!("#{number} given up during an upload"));
+        }
         let sockets = world().sockets();
         if let Some(socket) = sockets.iter().find(|socket| socket.number == number) {
             in_time(socket, ended.at, Duration::ZERO, config)?;

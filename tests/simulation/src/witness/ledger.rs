@@ -59,7 +59,10 @@ struct Connection {
     closed_at: Option<usize>,
     /// It was the first of the two.
     closed_first: bool,
-    pings: Vec<String>,
+    /// The server's pings, and the byte that each ends with.
+    pings: Vec<(String, usize)>,
+    /// How many of them have left an answer behind.
+    answered: usize,
     pongs: Vec<String>,
 }
 
@@ -189,8 +192,8 @@ impl Ledger {
         connection.said.push(Theirs { kind, len, end, size });
     }
 
-    pub fn server_pings(&mut self, connection: usize, payload: &str) {
-        self.connections.entry(connection).or_default().pings.push(payload.to_owned());
+    pub fn server_pings(&mut self, connection: usize, payload: String, end: usize) {
+        self.connections.entry(connection).or_default().pings.push((payload, end));
     }
 
     pub fn server_closes_first(&mut self, connection: usize) {
@@ -271,7 +274,7 @@ impl Ledger {
         if came < said {
             return Err(format!("#{number}: {said} messages were sent, {came} came"));
         }
-        if let Some(ping) = connection.pings.last()
+        if let Some((ping, _)) = connection.pings.last()
             && !connection.pongs.contains(ping)
         {
             return Err(format!("#{number}: the ping {ping} is not answered"));
@@ -288,9 +291,19 @@ impl Ledger {
         if first || self.ours.iter().any(endless) { Ok(()) } else { self.missing() }
     }
 
-    /// Whether this ping of the server's was answered.
-    pub fn is_answered(&self, connection: usize, ping: &String) -> bool {
-        self.connections.get(&connection).is_some_and(|connection| connection.pongs.contains(ping))
+    /// A pong has left.
+    pub fn answers(&mut self, connection: usize, payload: &[u8]) {
+        let connection = self.connections.entry(connection).or_default();
+        let answered = connection.pings.iter().rposition(|(ping, _)| ping.as_bytes() == payload);
+        // The earlier ones are answered with it (RFC 6455 section 5.5.3).
+        connection.answered = connection.answered.max(answered.map_or(0, |at| at + 1));
+    }
+
+    /// A ping that came with the first `delivered` bytes, and has no answer.
+    pub fn unanswered(&self, connection: usize, delivered: usize) -> Option<String> {
+        let connection = self.connections.get(&connection)?;
+        let (ping, end) = connection.pings.get(connection.answered)?;
+        (*end <= delivered).then(|| ping.clone())
     }
 
     /// Fails if something that was taken neither left nor can have been lost:

@@ -1,0 +1,91 @@
+//! Who waits for a socket, and what they know of it.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use super::Socket;
+use crate::driver::runtime::lock;
+
+impl Socket {
+    pub fn register(self: &Arc<Self>) -> Arc<Registration> {
+        let registration = Arc::new(Registration::default());
+        lock(&self.registrations).push(Arc::downgrade(&registration));
+        let mut state = lock(&self.state);
+        let (readable, writable) = (state.is_readable(), state.broken || self.has_room(&state));
+        state.wants_room |= !writable;
+        let over = |way| state.is_over(way);
+        let mut ways = registration.ways();
+        for (way, ready) in [(Way::Read, readable), (Way::Write, writable)] {
+            ways[way as usize].ready = ready;
+            ways[way as usize].over = over(way);
+        }
+        drop(ways);
+        drop(state);
+        registration
+    }
+
+    pub(super) fn edge(&self, way: Way) {
+        let over = lock(&self.state).is_over(way);
+        lock(&self.registrations).retain(|registration| {
+            let Some(registration) = registration.upgrade() else { return false };
+            registration.set(way, over);
+            true
+        });
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Read = 0,
+    Write = 1,
+}
+
+/// What one watch of a socket knows.
+#[derive(Default)]
+pub struct Registration {
+    ways: Mutex<[Readiness; 2]>,
+    told: Notify,
+}
+
+#[derive(Clone, Copy, Default)]
+pub struct Readiness {
+    ready: bool,
+    /// For good: tokio keeps in mind that a way has ended.
+    over: bool,
+    /// Counts what was told.
+    edges: u64,
+}
+
+impl Registration {
+    fn ways(&self) -> MutexGuard<'_, [Readiness; 2]> {
+        lock(&self.ways)
+    }
+
+    fn set(&self, way: Way, over: bool) {
+        let mut ways = self.ways();
+        let readiness = &mut ways[way as usize];
+        readiness.ready = true;
+        readiness.over |= over;
+        readiness.edges += 1;
+        drop(ways);
+        self.told.notify_waiters();
+    }
+
+    pub fn clear(&self, way: Way, seen: u64) {
+        let readiness = &mut self.ways()[way as usize];
+        readiness.ready &= readiness.edges != seen || readiness.over;
+    }
+
+    /// Waits until this way is ready; the answer is for [`Registration::clear`].
+    pub async fn wait(&self, way: Way) -> u64 {
+        loop {
+            let told = self.told.notified();
+            let readiness = self.ways()[way as usize];
+            if readiness.ready {
+                return readiness.edges;
+            }
+            told.await;
+        }
+    }
+}
