@@ -141,14 +141,8 @@ pub(crate) async fn serve(
 
 impl Connection<'_> {
     async fn wait(&mut self) -> Cause {
-        loop {
-            match pump(self.client, self.shared) {
-                Pumped::Ended => return self.ended(),
-                // No readiness tells of what came with the handshake.
-                Pumped::More if self.shared.has_hidden() => yield_now().await,
-                _ => break,
-            }
-        }
+        // No readiness tells of what came with the handshake.
+        let mut untold = true;
         let timer = sleep_until(self.next_deadline());
         tokio::pin!(timer);
         loop {
@@ -170,6 +164,14 @@ impl Connection<'_> {
                 self.shared.record_end(self.epoch, End::Failed(error));
                 blocked = false;
             }
+            if untold {
+                match pump(self.client, self.shared) {
+                    Pumped::Ended => return self.ended(),
+                    Pumped::More => self.give_way(blocked).await,
+                    Pumped::Idle | Pumped::Unavailable => untold = false,
+                }
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = self.shared.signaled() => {}
@@ -182,12 +184,7 @@ impl Connection<'_> {
                         (Pumped::Ended, _) => return self.ended(),
                     }
                     if pumped == Pumped::More {
-                        // Neither the thread's other connections nor what we
-                        // have to send wait for the end of a flood.
-                        yield_now().await;
-                        if blocked {
-                            self.broken |= resume(self.client, self.shared) == Flushed::Broken;
-                        }
+                        self.give_way(blocked).await;
                     }
                 }
                 ready = self.io.writable(), if blocked => {
@@ -199,6 +196,15 @@ impl Connection<'_> {
                 }
                 () = &mut timer => {}
             }
+        }
+    }
+
+    /// Neither the thread's other connections nor what we have to send wait for the
+    /// end of a flood.
+    async fn give_way(&mut self, blocked: bool) {
+        yield_now().await;
+        if blocked {
+            self.broken |= resume(self.client, self.shared) == Flushed::Broken;
         }
     }
 

@@ -29,6 +29,9 @@ impl Plan {
     pub fn quiet() -> Plan {
         let mut config = Config::new("ws://server.test/");
         config.proxy = crate::options::Proxy::None;
+        if let Some(reconnect) = &mut config.reconnect {
+            (reconnect.restart_min_delay, reconnect.restart_max_delay) = Default::default();
+        }
         Plan {
             config,
             dials: Vec::new(),

@@ -129,6 +129,7 @@ fn a_server_that_ends_every_connection_is_met_ever_more_rarely() {
 fn reconnect(max_attempts: Option<u32>) -> Reconnect {
     let mut options = Reconnect::default();
     (options.min_delay, options.max_delay) = (ms(20), ms(2000));
+    (options.restart_min_delay, options.restart_max_delay) = (ms(20), ms(20));
     options.max_attempts = max_attempts;
     options
 }
