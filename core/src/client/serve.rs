@@ -135,8 +135,10 @@ pub(crate) async fn serve(
     };
     let cause = connection.wait().await;
     let loss = connection.finish(cause).await;
-    // The user may have had enough during the goodbye.
-    Loss { stop: loss.stop || shared.is_told_to_stop(), ..loss }
+    // The user may have had enough during the goodbye; then it was no failure to want another one.
+    let stop = loss.stop || shared.is_told_to_stop();
+    let error = loss.error.filter(|_| !(stop && loss.replaced));
+    Loss { stop, error, ..loss }
 }
 
 impl Connection<'_> {

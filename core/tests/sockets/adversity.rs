@@ -266,7 +266,7 @@ fn absurd_options_do_no_harm() {
             }
             let answer = loop {
                 match probe.next() {
-                    Seen::Pong(..) => {}
+                    Seen::Pong(..) | Seen::Drain => {}
                     seen => break seen,
                 }
             };
@@ -274,7 +274,7 @@ fn absurd_options_do_no_harm() {
             probe.client.close(1000, "").unwrap();
             let end = loop {
                 match probe.next() {
-                    Seen::Pong(..) => {}
+                    Seen::Pong(..) | Seen::Drain => {}
                     seen => break seen,
                 }
             };

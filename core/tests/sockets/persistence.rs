@@ -170,8 +170,10 @@ fn what_is_asked_for_during_an_attempt_is_for_the_wait_behind_it() {
         let Seen::BeforeConnect(ask, 1, _) = probe.next() else { panic!("asked") };
         probe.client.network_changed().unwrap();
         probe.client.proceed(ask, longwire::Changes::default()).unwrap();
-        assert!(matches!(probe.next(), Seen::Down { .. }));
-        assert!(matches!(probe.next(), Seen::BeforeConnect(_, 2, _)), "at once");
+        // A host may be asked before it is told why.
+        let two = [probe.next(), probe.next()];
+        assert!(two.iter().any(|seen| matches!(seen, Seen::Down { .. })), "{two:?}");
+        assert!(two.iter().any(|seen| matches!(seen, Seen::BeforeConnect(_, 2, _))), "{two:?}");
     }
 }
 

@@ -29,6 +29,18 @@ fn question(probe: &mut Probe) -> u64 {
     }
 }
 
+/// A loss, and the question before the attempt that follows. A host may be asked before it is told.
+fn down_and_question(probe: &mut Probe, kind: ErrorKind) -> (u64, u32, Option<ErrorKind>) {
+    let (first, second) = (probe.next(), probe.next());
+    match if matches!(first, Seen::Down { .. }) { (first, second) } else { (second, first) } {
+        (Seen::Down { kind: told, code: None }, Seen::BeforeConnect(ask, attempt, error)) => {
+            assert_eq!(told, kind);
+            (ask, attempt, error)
+        }
+        other => panic!("expected a loss and a question, got {other:?}"),
+    }
+}
+
 fn verdict(probe: &mut Probe) -> (u64, bool) {
     match probe.next() {
         Seen::ShouldReconnect(ask, retry) => (ask, retry),
@@ -51,10 +63,8 @@ fn each_attempt_has_its_own_url_headers_and_subprotocols() {
         probe.client.proceed(ask, changes).unwrap();
         probe.open();
         probe.client.reconnect().unwrap();
-        assert!(matches!(probe.next(), Seen::Down { kind: ErrorKind::Lost, code: None }));
-        let Seen::BeforeConnect(ask, 1, Some(ErrorKind::Lost)) = probe.next() else {
-            panic!("asked with the attempt and the error before");
-        };
+        let (ask, attempt, error) = down_and_question(&mut probe, ErrorKind::Lost);
+        assert_eq!((attempt, error), (1, Some(ErrorKind::Lost)));
         // Nothing is left of the changes before.
         let changes = Changes {
             url: Some(server.url("/subprotocol?choose=b")),
@@ -67,8 +77,7 @@ fn each_attempt_has_its_own_url_headers_and_subprotocols() {
         };
         assert_eq!(subprotocol.as_deref(), Some("b"));
         probe.client.reconnect().unwrap();
-        assert!(matches!(probe.next(), Seen::Down { .. }));
-        let ask = question(&mut probe);
+        let (ask, ..) = down_and_question(&mut probe, ErrorKind::Lost);
         probe.client.proceed(ask, Changes::default()).unwrap();
         assert!(matches!(probe.next(), Seen::Closed { kind: Some(ErrorKind::Status), .. }));
     }
@@ -105,10 +114,8 @@ fn a_hook_that_fails_is_tried_again_and_one_that_gives_up_is_not() {
     for mut probe in Probe::both(&asking(server.url("/echo"))) {
         let ask = question(&mut probe);
         probe.client.refuse(ask, "no token", true).unwrap();
-        assert_eq!(probe.next(), Seen::Down { kind: ErrorKind::Hook, code: None });
-        let Seen::BeforeConnect(ask, 2, Some(ErrorKind::Hook)) = probe.next() else {
-            panic!("asked again");
-        };
+        let (ask, attempt, error) = down_and_question(&mut probe, ErrorKind::Hook);
+        assert_eq!((attempt, error), (2, Some(ErrorKind::Hook)));
         probe.client.refuse(ask, "logged out", false).unwrap();
         assert!(matches!(probe.next(), Seen::Closed { kind: Some(ErrorKind::Hook), .. }));
     }
@@ -121,8 +128,7 @@ fn an_answer_counts_once_and_in_time() {
     config.hook_timeout = Duration::from_millis(20);
     for mut probe in Probe::both(&config) {
         let late = question(&mut probe);
-        assert_eq!(probe.next(), Seen::Down { kind: ErrorKind::Timeout, code: None });
-        let ask = question(&mut probe);
+        let (ask, ..) = down_and_question(&mut probe, ErrorKind::Timeout);
         let refused = |ask| probe.client.proceed(ask, Changes::default()).unwrap_err().kind();
         assert_eq!(refused(late), ErrorKind::Invalid);
         probe.client.proceed(ask, Changes::default()).unwrap();
