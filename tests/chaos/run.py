@@ -120,6 +120,7 @@ class Run:
     seconds: float
     clients: list[Program] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
+    latest: float = 0.0
     entries: dict[int, Entry] = field(default_factory=dict)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
@@ -200,6 +201,7 @@ class Run:
                 self.complaints.append(f"{client.name} ended with {code}")
         report = await server.tell("report")
         self.faults = report["faults"]
+        self.latest = report["latest"]
         self.complaints += report["wrong"]
         self.entries = {int(number): entry for number, entry in report["clients"].items()}
 
@@ -296,6 +298,7 @@ def show(run: Run) -> None:
     say(f"  connections lost {counted(downs)}")
     say(f"  attempts failed  {counted(failures)}")
     say(f"  messages lost    {counted(lost)}")
+    say(f"  the proxy was at most {run.latest:.2f} s late")
     say("")
     for line in [*table(list(messages(run))), "", *table(list(processes(run)))]:
         say(line)

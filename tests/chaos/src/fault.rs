@@ -29,10 +29,13 @@ pub(crate) enum Fault {
     Refusal,
     /// The server dies with all its connections and is started again.
     ServerDeath,
+    /// Not ours: the machine was too busy to answer a ping in time.
+    Busy,
 }
 
 impl Fault {
-    const ALL: [Self; 11] = [
+    /// What is done on purpose.
+    const INJECTED: [Self; 11] = [
         Self::ResetEarly,
         Self::EndEarly,
         Self::Reset,
@@ -60,13 +63,14 @@ impl Fault {
             Self::BlackHole => "black hole",
             Self::Refusal => "refused",
             Self::ServerDeath => "server killed",
+            Self::Busy => "busy machine",
         }
     }
 }
 
 /// How often each fault was injected.
 #[derive(Default)]
-pub(crate) struct Tally([Cell<u64>; Fault::ALL.len()]);
+pub(crate) struct Tally([Cell<u64>; Fault::INJECTED.len()]);
 
 impl Tally {
     pub(crate) fn add(&self, fault: Fault) {
@@ -80,7 +84,7 @@ impl Tally {
 
     pub(crate) fn to_json(&self) -> Value {
         let of = |fault: Fault| (fault.name().into(), self.0[fault as usize].get().into());
-        Value::Object(Fault::ALL.into_iter().map(of).collect::<Map<_, _>>())
+        Value::Object(Fault::INJECTED.into_iter().map(of).collect::<Map<_, _>>())
     }
 }
 

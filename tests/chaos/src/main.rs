@@ -70,6 +70,8 @@ async fn obey(seed: u64) -> Result<()> {
         "wss": format!("wss://{}", doors.secure.address()),
         "certificate": desk.certificate,
     }))?;
+    let clock = Rc::clone(&weather);
+    spawn_local(async move { clock.watch_the_clock().await });
     let mut words = stdin();
     while let Some(word) = words.recv().await {
         let answer;
@@ -97,6 +99,7 @@ async fn obey(seed: u64) -> Result<()> {
                 scene,
                 json!({
                     "faults": weather.tally.to_json(),
+                    "latest": weather.latest.get().as_secs_f64(),
                     "wrong": weather.complaints(),
                     "clients": desk.ledger.borrow().to_json(),
                 }),

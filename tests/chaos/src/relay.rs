@@ -62,6 +62,9 @@ async fn connect(
     let mut link = Link { client, server, up, down, fate, weather };
     let ended = link.suffer(weather.script(secure)).await;
     desk.fates.borrow_mut().remove(&ends);
+    if link.fate.get().is_none() && weather.is_late() {
+        link.fate.set(Some(Fault::Busy));
+    }
     if let End::Server { reset } = ended {
         if weather.deaths.get() != deaths {
             link.fate.set(Some(Fault::ServerDeath));

@@ -15,6 +15,12 @@ use crate::server::{Desk, Server};
 
 /// So many complaints are kept.
 const COMPLAINTS: usize = 20;
+/// How often the clock is looked at.
+const PULSE: Duration = Duration::from_millis(100);
+/// Who is so late makes clients wait for pongs that were due.
+const LATE: Duration = Duration::from_millis(300);
+/// How long that explains what clients do.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 pub(crate) struct Weather {
     foul: watch::Sender<bool>,
@@ -24,6 +30,11 @@ pub(crate) struct Weather {
     pub(crate) live: Cell<usize>,
     /// How often the server died.
     pub(crate) deaths: Cell<u64>,
+    /// How late this program was at most, because the machine had other things to do, and when it was last.
+    pub(crate) latest: Cell<Duration>,
+    late_at: Cell<Option<Instant>>,
+    /// When the clock will be looked at.
+    due: Cell<Option<Instant>>,
     wrong: RefCell<Vec<String>>,
 }
 
@@ -35,8 +46,32 @@ impl Weather {
             tally: Tally::default(),
             live: Cell::default(),
             deaths: Cell::default(),
+            latest: Cell::default(),
+            late_at: Cell::default(),
+            due: Cell::default(),
             wrong: RefCell::default(),
         }
+    }
+
+    /// Measures for ever whether this program gets its turn in time.
+    pub(crate) async fn watch_the_clock(&self) {
+        loop {
+            let due = Instant::now() + PULSE;
+            self.due.set(Some(due));
+            sleep_until(due).await;
+            let late = due.elapsed();
+            self.latest.set(self.latest.get().max(late));
+            if late >= LATE {
+                self.late_at.set(Some(Instant::now()));
+            }
+        }
+    }
+
+    /// Whether clients may have lost patience with us lately.
+    pub(crate) fn is_late(&self) -> bool {
+        // Behind a pause it is chance whether the clock is looked at first.
+        self.due.get().is_some_and(|due| due.elapsed() >= LATE)
+            || self.late_at.get().is_some_and(|at| at.elapsed() < AFTERMATH)
     }
 
     pub(crate) fn set(&self, foul: bool) {
@@ -68,7 +103,11 @@ impl Weather {
         Script::new(self.random.borrow_mut().fork(), secure)
     }
 
+    /// Says that a client was too slow, unless we may have been.
     pub(crate) fn complain(&self, what: String) {
+        if self.is_late() {
+            return;
+        }
         let mut wrong = self.wrong.borrow_mut();
         if wrong.len() < COMPLAINTS {
             wrong.push(what);
