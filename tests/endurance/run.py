@@ -36,6 +36,10 @@ PING_MS, PATIENCE_MS = 1000, 2000
 #: Seconds for everything that does not depend on a wait of the clients.
 SLACK = 30.0
 
+#: Beside its bound a buffer costs what its messages cost in Python (1 MiB is decoded ahead),
+#: and what the allocator keeps.
+STOPPED_SLACK = 8 << 20
+
 #: A connection that lived so many seconds is stable.
 STABLE_AFTER = 5.0
 #: A quarter of the range may hold so much of the herd: 250 of 1,000 with a deviation of 14,
@@ -105,6 +109,23 @@ async def blocked(language: str, ws: str, seconds: float) -> str:
         f"{language} blocked for {seconds:.0f} s: {MESSAGES} of {MESSAGES} messages in order, "
         f"{pongs} of {pings} pings answered, 0 reconnects"
     )
+
+
+async def stopped(ws: str, seconds: float) -> str:
+    """Have a reader stop under a flood, and a sender meet a peer that takes nothing."""
+    flood = f"{ws}/push?count=100000000&size=1000"
+    command = [sys.executable, str(HERE / "stopped.py"), flood, f"{ws}/stall", str(seconds)]
+    async with program(command) as process:
+        report = json.loads(await line(process, seconds + SLACK, "stopped"))
+    told = []
+    for who, what in [("reader", "reads nothing of a flood"), ("sender", "is read by nobody")]:
+        grown, bound = report[who]["grown"], report[who]["bound"]
+        if grown > bound + STOPPED_SLACK:
+            raise Failed(f"who {what} grew by {grown} bytes, with a bound of {bound}: {report}")
+        told.append(f"who {what} grew by {grown / 2**20:.1f} MiB (bound {bound / 2**20:.0f})")
+    if not report["reader"]["in_order"]:
+        raise Failed(f"stopped: messages out of order: {report}")
+    return f"Python stopped for {seconds:.0f} s: {'; '.join(told)}"
 
 
 class Pasture:
@@ -236,7 +257,8 @@ async def test_server() -> AsyncIterator[str]:
 async def run(seconds: float, count: int) -> int:
     async with test_server() as ws:
         parts: list[Awaitable[str | list[str]]] = [blocked(name, ws, seconds) for name in BLOCKED]
-        results = await asyncio.gather(*parts, come_back(count), return_exceptions=True)
+        parts += [stopped(ws, seconds), come_back(count)]
+        results = await asyncio.gather(*parts, return_exceptions=True)
     failed = 0
     for result in results:
         if isinstance(result, Failed):
