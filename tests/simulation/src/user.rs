@@ -132,6 +132,10 @@ impl User {
         let world = world();
         world.note(|| describe(event));
         world.witness().event(event);
+        if let Event::Closed(closed) = event {
+            let unsent = client.take_unsent().expect("nobody forks");
+            world.witness().returned(closed, &unsent);
+        }
         self.check(client);
         let mut class = if world.is_intruding() { Class::Meanwhile } else { Class::Normal };
         if let Event::Open(opened) = event {

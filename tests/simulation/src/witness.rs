@@ -300,6 +300,18 @@ impl Witness {
         lock(&self.seen).ledger.missing()
     }
 
+    /// The client ended, and gave back what never left.
+    pub fn returned(&self, closed: &Closed, unsent: &[(MessageKind, Vec<u8>)]) {
+        self.judge(|seen| {
+            let bytes = unsent.iter().map(|(_, payload)| payload.len()).sum::<usize>();
+            if (unsent.len(), bytes) != (closed.unsent_messages, closed.unsent_bytes) {
+                return Err(format!("{} messages given back: {closed:?}", unsent.len()));
+            }
+            seen.ledger.returned(unsent)?;
+            seen.ledger.accounted()
+        });
+    }
+
     /// The user is told something.
     pub fn event(&self, event: &Event<'_>) {
         self.judge(|seen| seen.event(event));

@@ -45,6 +45,8 @@ struct Ours {
     taken: Option<bool>,
     left: Option<usize>,
     heard: bool,
+    /// Given back at the end.
+    returned: bool,
 }
 
 #[derive(Default)]
@@ -99,6 +101,7 @@ impl Ledger {
             taken: None,
             left: None,
             heard: false,
+            returned: false,
         });
         self.ours.len() - 1
     }
@@ -157,6 +160,42 @@ impl Ledger {
         }
         connection.rank = rank;
         Ok(())
+    }
+
+    /// The client ended, and gave back what it says never left: messages that it took, each
+    /// once, and none that left.
+    pub fn returned(&mut self, messages: &[(MessageKind, Vec<u8>)]) -> Verdict {
+        for (kind, payload) in messages {
+            let Some(('c', 0, number)) = messages::parse(payload) else {
+                return Err("what nobody sent is given back".into());
+            };
+            let Some(ours) = self.ours.get_mut(number) else {
+                return Err(format!("c{number} is given back, which nobody sent"));
+            };
+            if ours.left.is_some() || ours.taken == Some(false) || ours.returned {
+                let Ours { left, taken, returned, .. } = ours;
+                return Err(format!(
+                    "c{number} is given back; left {left:?}, taken {taken:?}, before {returned}"
+                ));
+            }
+            ours.returned = true;
+            let sent = messages::payload('c', 0, number, ours.size, ours.kind);
+            if *kind != ours.kind || *payload != sent {
+                return Err(format!("c{number} is given back as something else"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever was taken has left or is given back, but what TLS had taken of a connection that
+    /// was lost.
+    pub fn accounted(&self) -> Verdict {
+        let lost: Vec<_> = (self.ours.iter().enumerate())
+            .filter(|(_, ours)| ours.taken == Some(true) && !ours.fragmented)
+            .filter(|(_, ours)| ours.left.is_none() && !ours.returned)
+            .map(|(number, _)| number)
+            .collect();
+        if lost.len() <= self.cut { Ok(()) } else { Err(format!("{lost:?} disappeared")) }
     }
 
     pub fn heard(&mut self, connection: usize, heard: &Heard) {
