@@ -73,8 +73,14 @@ impl Slot {
     /// The handler is dropped here, or by the thread that is running it.
     pub(crate) fn release(&self) {
         self.gone.store(true, Ordering::Release);
-        let handler = lock(&self.state).handler.take();
+        let mut state = lock(&self.state);
+        let Some(handler) = state.handler.take() else { return };
+        // Whoever frees meanwhile waits until it is dropped.
+        state.running = Some(thread::current().id());
+        drop(state);
         drop(handler);
+        lock(&self.state).running = None;
+        self.idle.notify_all();
     }
 
     /// The same, and waits for a handler that runs on another thread.
