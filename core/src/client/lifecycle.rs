@@ -199,6 +199,7 @@ async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Next {
     course.failed = failed;
     let down = Down { error, code, attempt: failed, retry_in: wait };
     if shared.config.should_reconnect && !loss.replaced {
+        shared.set_state(State::Down);
         let outage = down.clone();
         let asked = ask(client, Question::ShouldReconnect, |ask| {
             Stored::ShouldReconnect(crate::event::Outage { ask, retry, down: outage })
