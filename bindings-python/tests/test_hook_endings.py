@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,6 +108,87 @@ def test_connecting_can_be_given_up(run: Run[None], server: Server, stage: str) 
             connecting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await connecting
+
+    run(main())
+
+
+def test_who_lets_go_of_a_connection_lets_go_of_its_hook(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        asked, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def hang(attempt: Attempt) -> None:
+            if attempt.reconnects:
+                asked.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cancelled.set()
+
+        ws = await longwire.connect(server.url("/echo"), reconnect=QUICK, before_connect=hang)
+        ws.reconnect()
+        await asked.wait()
+        gone = weakref.ref(ws)
+        with pytest.warns(ResourceWarning, match="unclosed connection"):
+            del ws
+            gc.collect()
+        assert gone() is None
+        await cancelled.wait()
+
+    run(main())
+
+
+def test_who_gives_up_connecting_gives_up_its_hook(run: Run[None], server: Server) -> None:
+    async def main() -> None:
+        asked, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def hang(_: Attempt) -> None:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        async def connect() -> None:
+            await longwire.connect(server.url("/echo"), before_connect=hang)
+
+        connecting = asyncio.create_task(connect())
+        await asked.wait()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        await cancelled.wait()
+
+    run(main())
+
+
+@pytest.mark.parametrize("who", ["hook", "other"])
+def test_close_goes_through_while_a_hook_runs(run: Run[None], server: Server, who: str) -> None:
+    async def main() -> None:
+        asked, cancelled, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def hook(attempt: Attempt) -> None:
+            if attempt.reconnects:
+                asked.set()
+                if who == "hook":
+                    await ws.close()
+                    done.set()
+                    return
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cancelled.set()
+
+        ws = await longwire.connect(server.url("/echo"), reconnect=QUICK, before_connect=hook)
+        ws.reconnect()
+        await asked.wait()
+        if who == "hook":
+            await done.wait()
+        else:
+            await ws.close()
+            await cancelled.wait()
+        assert ws.state is State.CLOSED
+        with pytest.raises(longwire.ConnectionClosedOK):
+            await ws.recv()
 
     run(main())
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +11,7 @@ import longwire
 import pytest
 from conftest import Run, Server, server_binary, start, until
 from frames import Conversation, peer
-from longwire import Attempt, Changes, GiveUp, HookError, Outage, Reconnect, State
+from longwire import Attempt, Changes, GiveUp, HookError, Outage, Reconnect
 
 QUICK = Reconnect(min_delay=0.01, max_delay=0.02)
 
@@ -243,14 +241,14 @@ def test_a_hook_that_hangs_has_a_limit(run: Run[None], server: Server) -> None:
             server.url("/echo"),
             reconnect=QUICK,
             before_connect=hang,
-            hook_timeout=0.05,
+            hook_timeout=0.5,
             on_down=downs.put_nowait,
         ) as ws:
             ws.reconnect()
             await downs.get()
             error = (await downs.get()).error
             assert isinstance(error, longwire.Timeout)
-            assert "before_connect did not answer within 50ms" in str(error)
+            assert "before_connect did not answer within 500ms" in str(error)
             await cancelled.wait()
             await ws.send("on the next attempt")
             assert await ws.recv() == "on the next attempt"
@@ -260,7 +258,7 @@ def test_a_hook_that_hangs_has_a_limit(run: Run[None], server: Server) -> None:
 
         with pytest.raises(TimeoutError, match="before_connect"):
             await longwire.connect(
-                server.url("/echo"), before_connect=hang_at_first, hook_timeout=0.05
+                server.url("/echo"), before_connect=hang_at_first, hook_timeout=0.5
             )
 
     run(main())
@@ -280,7 +278,7 @@ def test_a_late_answer_means_nothing(run: Run[None], server: Server) -> None:
             return None
 
         async with longwire.connect(
-            server.url("/echo"), reconnect=QUICK, before_connect=stubborn, hook_timeout=0.05
+            server.url("/echo"), reconnect=QUICK, before_connect=stubborn, hook_timeout=0.5
         ) as ws:
             ws.reconnect()
             assert await finished.get() == 1
@@ -447,87 +445,6 @@ def test_no_answer_is_missed(run: Run[None]) -> None:
             )
         await until(lambda: ws.stats.attempt > 1000)
         await ws.close()
-
-    run(main())
-
-
-def test_who_lets_go_of_a_connection_lets_go_of_its_hook(run: Run[None], server: Server) -> None:
-    async def main() -> None:
-        asked, cancelled = asyncio.Event(), asyncio.Event()
-
-        async def hang(attempt: Attempt) -> None:
-            if attempt.reconnects:
-                asked.set()
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    cancelled.set()
-
-        ws = await longwire.connect(server.url("/echo"), reconnect=QUICK, before_connect=hang)
-        ws.reconnect()
-        await asked.wait()
-        gone = weakref.ref(ws)
-        with pytest.warns(ResourceWarning, match="unclosed connection"):
-            del ws
-            gc.collect()
-        assert gone() is None
-        await cancelled.wait()
-
-    run(main())
-
-
-def test_who_gives_up_connecting_gives_up_its_hook(run: Run[None], server: Server) -> None:
-    async def main() -> None:
-        asked, cancelled = asyncio.Event(), asyncio.Event()
-
-        async def hang(_: Attempt) -> None:
-            asked.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-
-        async def connect() -> None:
-            await longwire.connect(server.url("/echo"), before_connect=hang)
-
-        connecting = asyncio.create_task(connect())
-        await asked.wait()
-        connecting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await connecting
-        await cancelled.wait()
-
-    run(main())
-
-
-@pytest.mark.parametrize("who", ["hook", "other"])
-def test_close_goes_through_while_a_hook_runs(run: Run[None], server: Server, who: str) -> None:
-    async def main() -> None:
-        asked, cancelled, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-        async def hook(attempt: Attempt) -> None:
-            if attempt.reconnects:
-                asked.set()
-                if who == "hook":
-                    await ws.close()
-                    done.set()
-                    return
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    cancelled.set()
-
-        ws = await longwire.connect(server.url("/echo"), reconnect=QUICK, before_connect=hook)
-        ws.reconnect()
-        await asked.wait()
-        if who == "hook":
-            await done.wait()
-        else:
-            await ws.close()
-            await cancelled.wait()
-        assert ws.state is State.CLOSED
-        with pytest.raises(longwire.ConnectionClosedOK):
-            await ws.recv()
 
     run(main())
 

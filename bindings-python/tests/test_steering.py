@@ -253,8 +253,9 @@ def test_what_waited_too_long_expires(run: Run[None], server: Server) -> None:
             await ws.send("old")
             began = time.monotonic()
             await until(lambda: time.monotonic() - began > 0.1)
-            await ws.send("new")
             ws.reconnect()
+            await until(lambda: ws.reconnects)
+            await ws.send("new")
             assert await ws.recv() == "new"
             assert ws.stats.expired == 1
 

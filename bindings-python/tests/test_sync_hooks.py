@@ -91,7 +91,9 @@ def test_only_plain_functions_will_do(server: Server) -> None:
     assert isinstance(caught.value.__cause__, TypeError)
     with pytest.raises(TypeError, match="on_open must be a plain function"):
         sync.connect(url, on_open=hook)
-    ws = sync.connect(server.url("/drop"), should_reconnect=hook)  # type: ignore[arg-type]
+    ws = sync.connect(server.url("/drop", after=1), should_reconnect=hook)  # type: ignore[arg-type]
+    ws.send("x")
+    assert ws.recv(timeout=LIMIT) == "x"
     with pytest.raises(TypeError, match="should_reconnect must be a plain function"):
         ws.recv(timeout=LIMIT)
     ws.close()
@@ -144,7 +146,7 @@ def test_the_attempt_of_a_hook_that_hangs_fails(server: Server) -> None:
         server.url("/echo"),
         reconnect=QUICK,
         before_connect=hang,
-        hook_timeout=0.05,
+        hook_timeout=0.5,
         on_down=downs.append,
     ) as ws:
         ws.reconnect()
@@ -152,7 +154,7 @@ def test_the_attempt_of_a_hook_that_hangs_fails(server: Server) -> None:
         ws.send("on the next attempt")
         assert ws.recv(timeout=LIMIT) == "on the next attempt"
     assert isinstance(downs[1].error, longwire.Timeout)
-    assert "before_connect did not answer within 50ms" in str(downs[1].error)
+    assert "before_connect did not answer within 500ms" in str(downs[1].error)
 
 
 def test_a_hook_cannot_wait_but_it_can_close(server: Server) -> None:
