@@ -5,10 +5,12 @@ import { after, before, test } from 'node:test';
 import { connect } from 'longwire';
 import { startPeer } from './support/peer.mjs';
 import { startServer } from './support/server.mjs';
-import { event, message, published, within } from './support/wait.mjs';
+import { block, event, message, published, within } from './support/wait.mjs';
 
 const STALLED = /^the program took no message for/;
 const AGAIN = /^the program takes messages again/;
+/** Longer than a busy machine keeps a program from running. */
+const LIMIT = 800;
 let server;
 before(async () => {
   server = await startServer();
@@ -28,8 +30,9 @@ for (const options of [{}, { streaming: true }, { receiveBuffer: 1 }]) {
     });
     const of = (pattern) => log.next(({ client, text }) => client === ws && pattern.test(text));
     for (let round = 0; round < 2; round++) {
-      const { level } = await of(STALLED);
-      assert.equal(level, 'warning');
+      // On a busy machine the loop may have been the one that was late, and is not any more.
+      do assert.equal((await of(STALLED)).level, 'warning');
+      while (ws.stats().stalled === null);
       assert.ok(ws.stats().stalled >= 40);
       assert.equal(ws.state, 'open');
       drop(await message(ws));
@@ -47,7 +50,7 @@ for (const options of [{}, { streaming: true }, { receiveBuffer: 1 }]) {
         if (opcode === 8) codes.push(payload.readUInt16BE());
     });
     const ws = await connect(peer.url, {
-      ...{ consumerTimeout: 40, consumerAction: 'close', ...options },
+      ...{ consumerTimeout: LIMIT, consumerAction: 'close', ...options },
     });
     const { error, code } = await within(ws.closed, 'end');
     assert.deepEqual([error.code, code, codes], ['LW_ETIMEOUT', 1006, [1001]]);
@@ -73,13 +76,12 @@ for (const [how, next] of [
   ['by a listener', (ws) => event(ws, 'message')],
 ]) {
   test(`who takes messages is not stalled, ${how}`, async () => {
-    const limit = 200;
     const ws = await connect(`${server.ws}/push?count=1000000&size=1000`, {
-      ...{ receiveBuffer: 1, reconnect: false, consumerTimeout: limit, consumerAction: 'close' },
+      ...{ receiveBuffer: 1, reconnect: false, consumerTimeout: LIMIT, consumerAction: 'close' },
     });
     const pace = await connect(`${server.ws}/echo`);
-    // Several times as long as somebody who is stuck would have been given.
-    for (const begin = Date.now(); Date.now() < begin + 3 * limit; ) {
+    // Longer than somebody who is stuck would have been given.
+    for (const begin = Date.now(); Date.now() < begin + 1.5 * LIMIT; ) {
       await next(ws);
       await pace.ping();
     }
@@ -92,11 +94,11 @@ for (const [how, next] of [
 
 test('silence is no stall', async (t) => {
   const log = published(t, 'log');
-  const ws = await connect(`${server.ws}/echo`, { consumerTimeout: 10, consumerAction: 'close' });
-  // The ticks of the watch are shorter than a heartbeat, of which there are ten.
-  const heartbeat = { interval: 10, timeout: 10_000 };
+  const ws = await connect(`${server.ws}/echo`, { consumerTimeout: LIMIT, consumerAction: 'close' });
+  // Heartbeats are the clock: one and a half times the limit.
+  const heartbeat = { interval: LIMIT / 4, timeout: 10_000 };
   const clock = await connect(`${server.ws}/echo`, { heartbeat });
-  for (let i = 0; i < 10; i++) await event(clock, 'pong');
+  for (let i = 0; i < 6; i++) await event(clock, 'pong');
   assert.equal(ws.state, 'open');
   assert.ok(log.all.every(({ client, text }) => client !== ws || !STALLED.test(text)));
   await clock.close();
@@ -104,13 +106,11 @@ test('silence is no stall', async (t) => {
 });
 
 test('a loop that is blocked is a program that takes nothing', async () => {
-  const ws = await connect(`${server.ws}/push?count=1000&size=1000&window=1`, {
-    ...{ reconnect: false, consumerTimeout: 30, consumerAction: 'close' },
+  const ws = await connect(`${server.ws}/push?count=1000000&size=1000`, {
+    ...{ reconnect: false, consumerTimeout: LIMIT, consumerAction: 'close' },
   });
-  ws.on('message', () => ws.send('more'));
-  // The server has said something by the time that the loop goes on.
+  ws.on('message', () => {});
   await event(ws, 'message');
-  const blocked = new Int32Array(new SharedArrayBuffer(4));
-  Atomics.wait(blocked, 0, 0, 300);
+  block(() => ws.state !== 'open');
   assert.equal((await within(ws.closed, 'end')).error.code, 'LW_ETIMEOUT');
 });

@@ -8,6 +8,8 @@ import { startServer } from './support/server.mjs';
 import { deferred, event, message, published, uncaught, within } from './support/wait.mjs';
 
 const reconnect = { minDelay: 1, maxDelay: 10 };
+/** Milliseconds, more than a busy machine takes for an answer. */
+const HANGS = 500;
 let server;
 before(async () => {
   server = await startServer();
@@ -176,7 +178,7 @@ test('a hook that hangs is limited, and its late answer is not heard', async () 
   const late = deferred();
   const { calls, hook } = inTurn(undefined, late.promise, undefined);
   const ws = await connect(`${server.ws}/drop?after=1`, {
-    ...{ reconnect, beforeConnect: hook, hookTimeout: 20 },
+    ...{ reconnect, beforeConnect: hook, hookTimeout: HANGS },
   });
   const open = event(ws, 'open');
   const downs = [];
@@ -195,7 +197,7 @@ test('what comes late is not the cause of what failed in time', async () => {
   const [late, cause] = [deferred(), new Error('in time')];
   const { hook } = inTurn(undefined, late.promise, () => { throw cause; }, undefined);
   const ws = await connect(`${server.ws}/drop?after=1`, {
-    ...{ reconnect, beforeConnect: hook, hookTimeout: 20 },
+    ...{ reconnect, beforeConnect: hook, hookTimeout: HANGS },
   });
   const open = event(ws, 'open');
   ws.send('drop me');
@@ -274,7 +276,7 @@ test('what is no answer, and an exception, are told, and the rule decides', asyn
 
 test('a shouldReconnect that hangs: the rule decides', async () => {
   const ws = await connect(`${server.ws}/drop?after=1`, {
-    ...{ reconnect, shouldReconnect: () => new Promise(() => {}), hookTimeout: 20 },
+    ...{ reconnect, shouldReconnect: () => new Promise(() => {}), hookTimeout: HANGS },
   });
   const open = event(ws, 'open');
   ws.send('drop me');

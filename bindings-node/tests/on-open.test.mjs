@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { GiveUp, LongwireError, connect } from 'longwire';
 import { startServer } from './support/server.mjs';
-import { deferred, event, message, uncaught, within } from './support/wait.mjs';
+import { block, deferred, event, message, uncaught, within } from './support/wait.mjs';
 
 const reconnect = { minDelay: 1, maxDelay: 10 };
 let server;
@@ -186,20 +186,16 @@ for (const [kind, fail] of [
 
 for (const [when, lose] of [
   ['after `down`', (ws) => event(ws, 'down')],
-  ['before `down`', (ws) => {
-    // The loop is kept from hearing of it.
-    const [cell, end] = [new Int32Array(new SharedArrayBuffer(4)), Date.now() + 15_000];
-    while (ws.state === 'open' && Date.now() < end) Atomics.wait(cell, 0, 0, 1);
-  }],
+  ['before `down`', (ws) => block(() => ws.state === 'down')],
 ]) {
   test(`what it says of a connection that is gone, the loss has said: ${when}`, async () => {
     const rejected = deferred();
-    const ws = await connect(`${server.ws}/echo`, {
-      reconnect: { minDelay: 50, maxDelay: 50 },
+    const ws = await connect(`${server.ws}/drop?after=1`, {
+      reconnect: { minDelay: 600_000, maxDelay: 600_000 },
       async onOpen(ws) {
         if (ws.reconnects !== 1) return;
         try {
-          ws.reconnect();
+          ws.send('drop me');
           await lose(ws);
           ws.createSendStream();
         } catch (error) {
@@ -214,6 +210,7 @@ for (const [when, lose] of [
     ws.reconnect();
     const error = await within(rejected.promise, 'rejection');
     assert.ok(error instanceof LongwireError && error.code === 'LW_EOFFLINE', error.code);
+    ws.reconnect();
     // Were it told, the process would have ended.
     await within(open, 'third connection');
     await ws.close();

@@ -40,6 +40,15 @@ export function deferred() {
   return { promise, resolve, reject };
 }
 
+/** Keeps the loop from running until `condition` holds. */
+export function block(condition, limit = LIMIT) {
+  const [cell, end] = [new Int32Array(new SharedArrayBuffer(4)), Date.now() + limit];
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`blocked for ${limit} ms`);
+    Atomics.wait(cell, 0, 0, 1);
+  }
+}
+
 /** The next exception that nobody catches. */
 export function uncaught() {
   const arrived = new Promise((resolve) => {
