@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::client::reading::ReaderSlot;
+use crate::driver::runtime::lock;
 use crate::event::State;
 use crate::world::World;
 
@@ -39,6 +41,10 @@ pub async fn watch(world: Arc<World>) {
     let (mut bytes, mut drain, mut ping) = (Lasting::new(), Lasting::new(), Lasting::new());
     let witness = world.witness();
     while !witness.is_over() {
+        if let Some(connection) = world.unfetchable() {
+            let what = "the host has something to fetch, and its descriptor is quiet";
+            witness.fail(format!("#{connection}: {what}"));
+        }
         if bytes.look(world.waiting_bytes(), LOOKS) {
             witness.fail("bytes wait, the socket has room, and nobody writes".into());
         }
@@ -53,6 +59,18 @@ pub async fn watch(world: Arc<World>) {
 }
 
 impl World {
+    /// The connection on which whole messages came that a host would not find.
+    fn unfetchable(&self) -> Option<usize> {
+        let (client, socket) = (self.user.handle()?, self.latest()?);
+        let open = client.state() == State::Open && !self.witness().is_told_to_stop();
+        let quiet = !self.is_readable(client.poll_fd().ok()?);
+        // Nothing is read any more once the connection is being given up.
+        let reads = !matches!(*lock(&client.shared().reader), ReaderSlot::Vacant);
+        let talks = open && quiet && reads && socket.is_in_conversation();
+        let left = talks && self.witness().has_undelivered(socket.number, socket.delivered());
+        left.then_some(socket.number)
+    }
+
     /// Bytes in the client that could leave at once: for which connection,
     /// how many left before, and how many wait.
     fn waiting_bytes(&self) -> Option<(usize, usize, usize)> {
@@ -71,7 +89,8 @@ impl World {
         // With less in it, the buffer may still be too full for a large message.
         let room = client.buffered_amount() == 0;
         // During a goodbye it waits for the end of that.
-        let idle = self.latest().is_some_and(|socket| socket.has_nothing_to_do());
+        let down = matches!(client.state(), State::Down | State::Connecting);
+        let idle = down || self.latest().is_some_and(|socket| socket.has_nothing_to_do());
         room && idle && !fetched && witness.owes_drain() && !witness.is_told_to_stop()
     }
 

@@ -248,9 +248,13 @@ impl Socket {
 
     /// Whether the client's system could send, but has nothing to send.
     pub fn has_nothing_to_do(&self) -> bool {
+        self.is_in_conversation() && lock(&self.state).up.sent.is_empty()
+    }
+
+    /// Whether neither side has begun to end it.
+    pub fn is_in_conversation(&self) -> bool {
         let state = lock(&self.state);
-        let over = state.broken || state.down.ended || state.transcript.is_closed();
-        !over && state.up.sent.is_empty()
+        !state.broken && !state.down.ended && !state.transcript.is_closed()
     }
 
     /// Bytes that the client's system ever took.

@@ -222,6 +222,11 @@ impl Witness {
         lock(&self.seen).ledger.server_pings(connection, payload, end);
     }
 
+    /// Whether whole messages are among the first `delivered` bytes that did not come to the user.
+    pub fn has_undelivered(&self, connection: usize, delivered: usize) -> bool {
+        lock(&self.seen).ledger.has_undelivered(connection, delivered)
+    }
+
     /// A ping that came with the first `delivered` bytes, and that the client
     /// has not answered.
     pub fn unanswered(&self, connection: usize, delivered: usize) -> Option<String> {

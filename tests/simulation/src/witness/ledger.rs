@@ -338,6 +338,12 @@ impl Ledger {
         connection.answered = connection.answered.max(answered.map_or(0, |at| at + 1));
     }
 
+    pub fn has_undelivered(&self, connection: usize, delivered: usize) -> bool {
+        let connection = self.connections.get(&connection);
+        let next = connection.and_then(|connection| connection.said.get(connection.delivered));
+        next.is_some_and(|theirs| theirs.end <= delivered)
+    }
+
     /// A ping that came with the first `delivered` bytes, and has no answer.
     pub fn unanswered(&self, connection: usize, delivered: usize) -> Option<String> {
         let connection = self.connections.get(&connection)?;
