@@ -26,7 +26,12 @@ fn the_pinned_key_is_accepted_and_no_other() {
     let server = Server::start();
     let pin = pin_of(&server);
     Probe::runtime(config(&server, &[&pin])).open();
-    Probe::hosted(config(&server, &[OTHER, &pin.replace("//", "/")])).open();
+    // With one slash it is unambiguous, unless the base64 begins with another.
+    let short = match pin.strip_prefix("sha256//") {
+        Some(base64) if !base64.starts_with('/') => format!("sha256/{base64}"),
+        _ => pin.clone(),
+    };
+    Probe::hosted(config(&server, &[OTHER, &short])).open();
     let error = first_error(config(&server, &[OTHER])).0;
     let says = format!("expected a server with a pinned public key, got one with {pin}");
     assert!(error.message().contains(&says), "{error}");
