@@ -43,7 +43,7 @@ PACE_MS = 50
 RSS_GROWTH = {"C": 8.0, "Python": 12.0, "Node": 48.0}
 DESCRIPTORS_GROWTH = 8
 #: Seconds until everybody is there, has settled, and has closed.
-LIMIT = 30.0
+LIMIT = 45.0
 PROGRESS = 60.0
 COMPLAINTS_SHOWN = 20
 

@@ -92,8 +92,10 @@ def check_end(report: Report, rows: list[Row]) -> Iterator[str]:
         yield f"closed with {report.get('code')}, not clean"
     if not rows or rows[-1].sent_when_lost != -1:
         yield "not open at the end"
-    elif rows[-1].last_acknowledged != report["sent"]:
-        yield f"{report['sent']} was not acknowledged, as the last of all"
+    else:
+        last = max(set(range(1, report["sent"] + 1)) - set(report["unsent"]), default=0)
+        if rows[-1].last_acknowledged != last:
+            yield f"{last} was not acknowledged, as the last of all"
 
 
 def check_connections(rows: list[Row], connections: list[Connection]) -> Iterator[str]:

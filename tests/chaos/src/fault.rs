@@ -173,8 +173,8 @@ impl Script {
     }
 
     fn trickle(&mut self) -> Act {
-        let bytes = 1 + self.random.below(8) as usize;
-        let (pause, lasting) = (self.random.millis(1, 5), self.random.millis(300, 2000));
+        let bytes = 1 + self.random.below(30) as usize;
+        let (pause, lasting) = (self.random.millis(4, 20), self.random.millis(300, 2000));
         Act::Trickle { bytes, pause, lasting }
     }
 }
