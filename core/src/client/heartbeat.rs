@@ -75,13 +75,14 @@ impl Beat {
 
     /// Looks at the clock; `true` if the peer is gone.
     pub(crate) fn tick(&mut self, shared: &Shared, link: &Link) -> bool {
+        let in_kernel = link.unacknowledged();
         let verdict = self.judge(&Sight {
             now: coarse_now(),
             received: received(shared),
             heard: heard(shared),
             unread: link.has_unread(),
-            on_its_way: link.unacknowledged() > 0 || shared.writer.buffered() > 0,
-            acknowledged: acknowledged(shared, link),
+            on_its_way: in_kernel > 0 || shared.writer.buffered() > 0,
+            acknowledged: acknowledged(shared, in_kernel),
         });
         if verdict == Verdict::Ping {
             self.ping(shared);
@@ -96,7 +97,7 @@ impl Beat {
         // One that was answered tells nothing of what changed since.
         if !self.probing || heard > self.heard {
             self.begin_probe(coarse_now(), heard);
-            self.acknowledged = acknowledged(shared, link);
+            self.acknowledged = acknowledged(shared, link.unacknowledged());
             self.ping(shared);
         }
     }
@@ -190,9 +191,9 @@ fn received(shared: &Shared) -> u64 {
     shared.received.load(Ordering::Relaxed)
 }
 
-/// Bytes of ours that the peer's system has acknowledged.
-fn acknowledged(shared: &Shared, link: &Link) -> u64 {
-    shared.writer.written().saturating_sub(link.unacknowledged())
+/// Bytes of ours that the peer's system has acknowledged, with so many on their way.
+fn acknowledged(shared: &Shared, in_kernel: u64) -> u64 {
+    shared.writer.written().saturating_sub(in_kernel)
 }
 
 fn heard(shared: &Shared) -> u64 {

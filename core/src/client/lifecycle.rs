@@ -184,9 +184,8 @@ async fn retry(client: &Client, outage: &Outage, course: &mut Course) -> Next {
     if outage.lived.is_some_and(|lived| lived >= options.stable_after) {
         course.unstable = Instant::now();
     }
-    let error = loss.error.clone().unwrap_or_else(|| loss.close_error());
+    let (error, code) = (loss.cause(), loss.peer_code());
     shared.notes.lost(Some(error.clone()));
-    let code = loss.closed_by_peer.then_some(loss.code);
     let facts = Facts {
         error: &error,
         code,
@@ -243,14 +242,12 @@ async fn ask(client: &Client, question: Question, event: impl FnOnce(u64) -> Sto
         if let Some(answer) = shared.asks.take() {
             break Asked::Answer(answer);
         }
-        let limit = shared
-            .asks
-            .delivered()
-            .map(|since| deadline(shared.config.hook_timeout.saturating_sub(since.elapsed())));
+        let delivered = shared.asks.delivered();
+        let left = delivered.map(|at| shared.config.hook_timeout.saturating_sub(at.elapsed()));
         tokio::select! {
             biased;
             () = shared.signaled() => {}
-            () = sleep_until(limit.unwrap_or_else(|| deadline(Duration::MAX))), if limit.is_some() => {
+            () = sleep_until(deadline(left.unwrap_or_default())), if left.is_some() => {
                 break Asked::Late;
             }
         }
@@ -318,11 +315,8 @@ fn stopped() -> Closed {
 
 fn closed(loss: Loss) -> Closed {
     let regular = matches!(loss.code, 1000 | 1001 | 1005);
-    let error = match loss.error {
-        Some(error) => Some(error),
-        None if loss.stop || regular => None,
-        None => Some(loss.close_error()),
-    };
+    let unspoken = loss.error.is_none() && (loss.stop || regular);
+    let error = (!unspoken).then(|| loss.cause());
     Closed { code: loss.code, reason: loss.reason, clean: loss.clean, error, ..stopped() }
 }
 

@@ -39,15 +39,19 @@ impl Loss {
         if shared.config.should_reconnect || self.replaced {
             return false;
         }
-        let code = self.closed_by_peer.then_some(self.code);
-        match &self.error {
-            Some(error) => !policy::is_retried(options, error, code),
-            None => !policy::is_retried(options, &self.close_error(), code),
-        }
+        !policy::is_retried(options, &self.cause(), self.peer_code())
     }
 
-    /// What to say where an error is wanted and there is only a close code.
-    pub(crate) fn close_error(&self) -> Error {
+    /// The code of the peer's close frame.
+    pub(crate) fn peer_code(&self) -> Option<u16> {
+        self.closed_by_peer.then_some(self.code)
+    }
+
+    /// The error, or what to say where one is wanted and there is only a close code.
+    pub(crate) fn cause(&self) -> Error {
+        if let Some(error) = &self.error {
+            return error.clone();
+        }
         let reason = if self.reason.is_empty() { "without a reason" } else { &self.reason };
         let text = format!("the server closed the connection with code {}: {reason}", self.code);
         Error::new(ErrorKind::Closed, text)

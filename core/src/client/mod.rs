@@ -2,8 +2,9 @@
 //!
 //! [`handle`] is what users hold, [`shared`] what the handle, the runtime and
 //! the host have in common, [`lifecycle`] the task that dials, serves and
-//! comes back, as [`policy`] says; [`asks`] are the user's say in it. [`writer`] and [`reading`] are the two directions; [`handler`]
-//! and [`scope`] keep the order of events.
+//! comes back, as [`policy`] says; [`asks`] are the user's say in it.
+//! [`writer`] and [`reading`] are the two directions; [`handler`] and
+//! [`scope`] keep the order of events.
 
 mod asks;
 mod attempt;

@@ -4,7 +4,6 @@ use super::asks::{Answer, Question, Way};
 use super::handle::Client;
 use super::shared::signal;
 use super::stats::Stats;
-use crate::driver::host::Host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, MessageKind};
 use crate::options::Changes;
@@ -103,7 +102,7 @@ impl Client {
     /// one. Only for hosts with a queue of their own: [`Config::consumer_timeout`](crate::Config::consumer_timeout) goes by it.
     pub fn note_consumer(&self, holding: bool) {
         if let Ok(host) = self.host() {
-            Host::note_consumer(host, holding);
+            host.note_consumer(holding);
         }
     }
 

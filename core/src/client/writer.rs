@@ -193,19 +193,16 @@ impl Writer {
             Phase::Closing | Phase::Ended => return Err(closed()),
         } || state.begun.is_some();
         let len = encoded_len(payload.len());
+        if state.link.is_none() && state.waiting() + len > self.limit {
+            state.expire();
+        }
         // What was queued comes behind what `Open` sends, and is not in its way, as long as that is
         // not sent again and again on connections that take nothing.
         let passes = opening && state.waiting() + len <= self.limit.saturating_mul(2);
-        let mut waiting = if passes { state.ahead_of_the_queue() } else { state.waiting() };
+        let waiting = if passes { state.ahead_of_the_queue() } else { state.waiting() };
         if waiting > 0 && waiting + len > self.limit {
-            if state.link.is_none() {
-                state.expire();
-                waiting = state.waiting();
-            }
-            if waiting > 0 && waiting + len > self.limit {
-                state.drain_owed = true;
-                return Err(full(waiting, len, self.limit));
-            }
+            state.drain_owed = true;
+            return Err(full(waiting, len, self.limit));
         }
         state.counts.messages += 1;
         if queue {

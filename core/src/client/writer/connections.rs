@@ -108,9 +108,8 @@ impl Writer {
         self.ungate(epoch)
     }
 
-    /// The connection is gone. What it did not begin to send waits for the
-    /// next one, unless our close frame was part of it. `None` while another
-    /// thread is inside a write: try again.
+    /// The connection is gone. What did not leave as a whole waits for the next one, or to be
+    /// given back. `None` while another thread is inside a write: try again.
     pub(crate) fn detach(&self) -> Option<Todo> {
         let mut state = lock(&self.state);
         if state.flushing {
@@ -125,7 +124,7 @@ impl Writer {
         if matches!(state.phase, Phase::Gated | Phase::Open | Phase::Leaving) {
             state.phase = Phase::Offline;
         }
-        // A large message that was begun may have been in the way.
+        // Fragments and control frames, which went with it, may have been in the way.
         let drain = state.phase == Phase::Offline && state.take_drain(self.limit);
         self.publish(&state);
         Some(Todo { drain, ..Todo::default() })
