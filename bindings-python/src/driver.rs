@@ -23,7 +23,7 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use crate::awaitable::Send;
 use crate::config::Config;
 use crate::event;
-use crate::inbox::{Entry, Inbox, Popped};
+use crate::inbox::{Inbox, Popped};
 use crate::log::LogQueue;
 use crate::reception::{self, Source, Want};
 use crate::waiter::Waiter;
@@ -70,8 +70,6 @@ pub(crate) struct State {
     drained: bool,
     pub(crate) retry_scheduled: bool,
     pub(crate) flush_scheduled: bool,
-    /// The user closes: messages that come from now on are not kept.
-    closing: bool,
     /// No event will ever come.
     pub(crate) finished: bool,
 }
@@ -108,7 +106,6 @@ impl Driver {
                 drained: false,
                 retry_scheduled: false,
                 flush_scheduled: false,
-                closing: false,
                 finished: false,
             }),
         })
@@ -186,7 +183,7 @@ impl Driver {
 
     /// The user closes: reading goes on until the end, messages are not kept.
     pub(crate) fn begin_closing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().lock(slf.py()).closing = true;
+        slf.get().lock(slf.py()).inbox.close();
         Self::watch(slf)
     }
 
@@ -211,7 +208,7 @@ impl Driver {
         let py = slf.py();
         let mut state = slf.get().lock(py);
         let mut popped = Popped::Other;
-        let watched_over = slf.get().watched_over && !state.inbox.is_empty();
+        let held = !state.inbox.is_empty();
         if let Want::Message(_) = want {
             popped = state.inbox.pop();
         }
@@ -226,19 +223,13 @@ impl Driver {
                 taken
             }
         };
-        if watched_over {
+        if held {
             slf.get().note_consumer(py);
         }
         if resume {
             Self::watch(slf)?;
         }
         taken
-    }
-
-    /// The program took something, or there is something for it to take.
-    fn note_consumer(&self, py: Python<'_>) {
-        let holding = !self.lock(py).inbox.is_empty();
-        self.client.note_consumer(holding);
     }
 
     /// Whether a task waits for the next message. One that was cancelled does
@@ -316,21 +307,6 @@ impl Driver {
         (driven, outcome.and(self.deliver_log(py)))
     }
 
-    fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {
-        let entry = entry?;
-        let mut state = self.lock(py);
-        if state.closing {
-            return Ok(());
-        }
-        let first = state.inbox.is_empty();
-        state.inbox.push(entry, len);
-        drop(state);
-        if first && self.watched_over {
-            self.note_consumer(py);
-        }
-        Ok(())
-    }
-
     fn tell(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<()> {
         match event {
             // A new connection has room for a message in fragments.
@@ -354,6 +330,10 @@ impl Driver {
 impl Source for Driver {
     fn inbox<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Inbox) -> T) -> T {
         work(&mut self.lock(py).inbox)
+    }
+
+    fn watched_over(&self) -> Option<&Client> {
+        self.watched_over.then_some(&self.client)
     }
 }
 
@@ -380,7 +360,7 @@ impl Driver {
         }
         let (stop, send, receiver) = {
             let mut state = this.lock(py);
-            let stop = state.finished || (state.inbox.is_full() && !state.closing);
+            let stop = state.finished || state.inbox.is_full();
             let send = std::mem::take(&mut state.drained) || state.finished;
             let wake = state.finished || !state.inbox.is_empty();
             (stop, send, if wake { state.receiver.take() } else { None })
@@ -395,7 +375,7 @@ impl Driver {
         if let Some(receiver) = receiver {
             Waiter::wake_now(receiver.bind(py))?;
         }
-        if ending && !this.lock(py).closing && !this.has_receiver(py) {
+        if ending && !this.lock(py).inbox.is_closing() && !this.has_receiver(py) {
             Self::put_end_off(slf)?;
         }
         delivered

@@ -46,6 +46,8 @@ pub(crate) struct Inbox {
     largest: usize,
     /// The latest message lacks its last piece.
     unfinished: bool,
+    /// The user closes: what comes from now on is not kept.
+    closing: bool,
     /// The message of which pieces were taken, but not the last one, or not all of them given away.
     pub(crate) partial: Option<Box<Partial>>,
     /// Counts the messages that were given away piece by piece.
@@ -62,18 +64,33 @@ impl Inbox {
             high: config.receive_buffer.min(HIGH),
             largest: OVERHEAD,
             unfinished: false,
+            closing: false,
             partial: None,
             streamed: 0,
             max_message_size: config.max_message_size,
         }
     }
 
-    pub(crate) fn push(&mut self, entry: Entry, len: usize) {
+    /// Keeps what came, and says whether it is the only thing there; or gives it back.
+    pub(crate) fn push(&mut self, entry: Entry, len: usize) -> Result<bool, Entry> {
+        if self.closing {
+            return Err(entry);
+        }
         self.unfinished = matches!(entry, Entry::Piece { last: false, .. });
         let cost = len + OVERHEAD;
         self.bytes += cost;
         self.largest = self.largest.max(cost);
         self.entries.push_back((entry, cost));
+        Ok(self.entries.len() == 1)
+    }
+
+    /// Keeps nothing of what comes from now on.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
     }
 
     /// Takes a whole message, if that comes next.
@@ -114,7 +131,7 @@ impl Inbox {
 
     /// Whether no more should be decoded for now.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes >= self.high
+        self.bytes >= self.high && !self.closing
     }
 
     /// Whether it is time to decode again after [`Inbox::is_full`].

@@ -4,7 +4,7 @@
 //! and not given away stays with the connection, for the next call. A message of which a piece
 //! was given away can only be read on piece by piece, so that nobody takes its rest for a message.
 
-use longwire::{ErrorKind, MessageKind};
+use longwire::{Client, ErrorKind, MessageKind};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -62,6 +62,26 @@ impl Held {
 pub(crate) trait Source {
     /// Does what is not Python code while the inbox is locked.
     fn inbox<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Inbox) -> T) -> T;
+
+    /// The client, if somebody watches over the program's taking messages.
+    fn watched_over(&self) -> Option<&Client>;
+
+    /// Puts what came into the inbox, unless the user closes.
+    fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {
+        let entry = entry?;
+        let kept = self.inbox(py, |inbox| inbox.push(entry, len));
+        if let Ok(true) = kept {
+            self.note_consumer(py);
+        }
+        Ok(())
+    }
+
+    /// The program took something, or there is something for it to take.
+    fn note_consumer(&self, py: Python<'_>) {
+        if let Some(client) = self.watched_over() {
+            client.note_consumer(!self.inbox(py, |inbox| inbox.is_empty()));
+        }
+    }
 }
 
 /// Takes what is wanted. `None` if it is not there yet.

@@ -36,7 +36,7 @@ pub(crate) struct SyncConnection {
     /// Whether there are hooks to ask.
     pub(crate) asks: bool,
     /// Whether somebody watches over the program's taking messages.
-    pub(crate) watched_over: bool,
+    watched_over: bool,
     pub(crate) log: Option<Arc<LogQueue>>,
     receiving: AtomicBool,
     pub(crate) state: Mutex<State>,
@@ -53,8 +53,6 @@ pub(crate) struct State {
     pub(crate) advanced: Instant,
     /// The thread that sends a message in fragments.
     fragmenting: Option<ThreadId>,
-    /// The user closes: messages that come from now on are not kept.
-    pub(crate) closing: bool,
     /// No event will ever come.
     pub(crate) finished: bool,
 }
@@ -106,12 +104,12 @@ impl SyncConnection {
 
     /// Takes what is wanted, if it is there.
     fn take(&self, py: Python<'_>, want: Want) -> PyResult<Option<Py<PyAny>>> {
-        if self.watched_over && !self.lock(py).inbox.is_empty() {
-            let taken = self.take_unwatched(py, want);
+        let held = self.watched_over && !self.lock(py).inbox.is_empty();
+        let taken = self.take_unwatched(py, want);
+        if held {
             self.note_consumer(py);
-            return taken;
         }
-        self.take_unwatched(py, want)
+        taken
     }
 
     fn take_unwatched(&self, py: Python<'_>, want: Want) -> PyResult<Option<Py<PyAny>>> {
@@ -138,7 +136,7 @@ impl SyncConnection {
         let state = slf.get().lock(py);
         let worth = match failure.kind() {
             ErrorKind::Full => true,
-            _ => ending && !state.finished && (state.closing || !state.inbox.is_full()),
+            _ => ending && !state.finished && !state.inbox.is_full(),
         };
         let inside = state.driver == Some(thread::current().id());
         drop(state);
@@ -178,6 +176,10 @@ impl Source for SyncConnection {
     fn inbox<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Inbox) -> T) -> T {
         work(&mut self.lock(py).inbox)
     }
+
+    fn watched_over(&self) -> Option<&Client> {
+        self.watched_over.then_some(&self.client)
+    }
 }
 
 fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
@@ -206,7 +208,6 @@ impl SyncConnection {
                 turns: 0,
                 advanced: Instant::now(),
                 fragmenting: None,
-                closing: false,
                 finished: false,
             }),
             turned: Condvar::new(),
@@ -346,7 +347,7 @@ impl SyncConnection {
 
     fn _send_close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<()> {
         self.client.close(code, reason).map_err(|failure| error::raise(py, &failure))?;
-        self.lock(py).closing = true;
+        self.lock(py).inbox.close();
         Ok(())
     }
 

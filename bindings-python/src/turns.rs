@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use longwire::{Drive, ErrorKind, Event};
 use pyo3::prelude::*;
 
-use crate::inbox::Entry;
+use crate::reception::Source;
 use crate::sync::SyncConnection;
 use crate::{error, event, shutdown};
 
@@ -24,10 +24,12 @@ const ADVANCE: Duration = Duration::from_millis(1);
 /// What a thread that waits does next.
 enum Role {
     Drive,
-    /// Another thread drives, or nothing may be decoded: wait for a turn after this one.
-    Follow(u64),
-    /// Nothing may be decoded, but there may be a question; then wait for a turn after this one.
-    Ask(u64),
+    /// Another thread drives, or nothing may be decoded: wait for a turn after this one. If
+    /// nothing may be decoded, there may be a question to ask before.
+    Follow {
+        turns: u64,
+        asks: bool,
+    },
     /// This thread drives already, further up the stack.
     Inside,
 }
@@ -55,13 +57,10 @@ impl SyncConnection {
             last = left.is_some_and(|left| left.is_zero());
             match this.role(py, turns) {
                 Role::Drive => Self::drive_once(slf, left)?,
-                Role::Follow(turns) => {
-                    let slice = left.map_or(SLICE, |left| left.min(SLICE));
-                    py.detach(|| this.follow(turns, slice));
-                    py.check_signals()?;
-                }
-                Role::Ask(turns) => {
-                    Self::ask_once(slf)?;
+                Role::Follow { turns, asks } => {
+                    if asks {
+                        Self::ask_once(slf)?;
+                    }
                     let slice = left.map_or(SLICE, |left| left.min(SLICE));
                     py.detach(|| this.follow(turns, slice));
                     py.check_signals()?;
@@ -78,20 +77,16 @@ impl SyncConnection {
         let me = thread::current().id();
         match state.driver {
             Some(driver) if driver == me => Role::Inside,
-            Some(_) => Role::Follow(turns),
-            None if state.finished => Role::Follow(turns),
-            None if state.inbox.is_full() && !state.closing => {
-                if !self.asks {
-                    return Role::Follow(turns);
-                }
+            None if state.inbox.is_full() && self.asks && !state.finished => {
                 state.driver = Some(me);
                 // The turn that asking makes is none to wait for.
-                Role::Ask(turns + 1)
+                Role::Follow { turns: turns + 1, asks: true }
             }
-            None => {
+            None if !state.inbox.is_full() && !state.finished => {
                 state.driver = Some(me);
                 Role::Drive
             }
+            _ => Role::Follow { turns, asks: false },
         }
     }
 
@@ -179,21 +174,6 @@ impl SyncConnection {
         outcome.and(this.deliver_log(slf.as_any()))
     }
 
-    fn keep(&self, py: Python<'_>, entry: PyResult<Entry>, len: usize) -> PyResult<()> {
-        let entry = entry?;
-        let mut state = self.lock(py);
-        if state.closing {
-            return Ok(());
-        }
-        let first = state.inbox.is_empty();
-        state.inbox.push(entry, len);
-        drop(state);
-        if first && self.watched_over {
-            self.note_consumer(py);
-        }
-        Ok(())
-    }
-
     fn tell(slf: &Bound<'_, Self>, event: &Event<'_>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -217,12 +197,6 @@ impl SyncConnection {
             return Err(error::raise(slf.py(), &failure));
         }
         Self::tell(slf, &Event::Closed(&event::failed(failure)))
-    }
-
-    /// The program took something, or there is something for it to take.
-    pub(crate) fn note_consumer(&self, py: Python<'_>) {
-        let holding = !self.lock(py).inbox.is_empty();
-        self.client.note_consumer(holding);
     }
 
     /// Looks after the connection in passing, for programs that only send:
