@@ -114,9 +114,9 @@
  * FORK
  *
  * A client does not survive fork(): in the child, sending to an inherited client,
- * pinging, closing, reconnecting and driving it, and answering its questions, answer
- * LW_EFORKED. Freeing it there is fine; the parent's connection is untouched, and the
- * child can make clients of its own.
+ * pinging, closing, reconnecting and driving it, answering its questions, and asking
+ * for its figures or for what never left, answer LW_EFORKED. Freeing it there is fine;
+ * the parent's connection is untouched, and the child can make clients of its own.
  *
  * A program may return from main or call exit() with clients open.
  */
@@ -481,8 +481,8 @@ int32_t lw_config_set_receive_buffer(lw_config *config, size_t bytes);
  * min_ms and min(max_ms, min_ms * factor^n). Gives up after
  * max_attempts failed attempts in a row (0: never); a connection that lived
  * for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
- * 0, 5,000. The other settings of reconnecting stay as they are. LW_EINVAL also if min_ms is greater than max_ms, or factor less
- * than 1 or not finite.
+ * 0, 5,000. The other settings of reconnecting stay as they are. LW_EINVAL also
+ * if min_ms is greater than max_ms, or factor less than 1 or not finite.
  */
 int32_t lw_config_set_reconnect(lw_config *config,
                                 uint32_t min_ms,
@@ -564,8 +564,8 @@ int32_t lw_config_set_hook_timeout(lw_config *config, uint32_t ms);
 
 /**
  * Gets one line of the log: its level, LW_LOG_*, and a NUL-terminated sentence in UTF-8
- * that lives until the function returns, without a line break at its end. Never with
- * credentials, and never with what messages say.
+ * that lives until the function returns. Never with credentials, and never with what
+ * messages say; but with the reasons that servers give.
  *
  * It is called on the library's threads and on those that call the library, several at
  * a time. It must not block nor free a client, and no C++ exception may leave it.
@@ -991,8 +991,8 @@ int32_t lw_client_close(lw_client *client,
 
 /**
  * Connects anew: at once instead of waiting for the next attempt, or in place of a
- * connection that is open, which is given up (code 1001). Without effect on an
- * attempt that is under way.
+ * connection that is open, which is given up (code 1001). An attempt that is under way
+ * goes on; if it fails, the next one follows at once.
  *
  * Returns LW_OK; LW_EUNSUPPORTED for a client that does not reconnect; LW_EINVAL;
  * LW_EFORKED. Any thread, also inside a callback.
@@ -1215,7 +1215,7 @@ typedef struct lw_stats {
  * Fills stats, whose size the caller has set.
  *
  * Returns LW_OK; LW_EINVAL for NULL, or for a size that is smaller than the first
- * version of the struct. Any thread, also inside a callback.
+ * version of the struct; LW_EFORKED. Any thread, also inside a callback.
  */
 int32_t lw_client_stats(const lw_client *client, struct lw_stats *stats);
 
@@ -1310,8 +1310,8 @@ int32_t lw_client_ready(lw_client *client, uint64_t hold);
  * were sent, before it returns. Call it in LW_EVENT_CLOSED or later. A second call finds
  * none.
  *
- * Returns LW_OK, or LW_EINVAL for NULL. Any thread, also inside a callback; callback
- * runs on this thread, and may free the client.
+ * Returns LW_OK; LW_EINVAL for NULL; LW_EFORKED. Any thread, also inside a callback;
+ * callback runs on this thread, and may free the client.
  */
 int32_t lw_client_unsent(lw_client *client, lw_unsent_fn callback, void *user);
 

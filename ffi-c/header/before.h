@@ -114,9 +114,9 @@
  * FORK
  *
  * A client does not survive fork(): in the child, sending to an inherited client,
- * pinging, closing, reconnecting and driving it, and answering its questions, answer
- * LW_EFORKED. Freeing it there is fine; the parent's connection is untouched, and the
- * child can make clients of its own.
+ * pinging, closing, reconnecting and driving it, answering its questions, and asking
+ * for its figures or for what never left, answer LW_EFORKED. Freeing it there is fine;
+ * the parent's connection is untouched, and the child can make clients of its own.
  *
  * A program may return from main or call exit() with clients open.
  */

@@ -258,8 +258,8 @@ pub unsafe extern "C" fn lw_client_close(
 }
 
 /// Connects anew: at once instead of waiting for the next attempt, or in place of a
-/// connection that is open, which is given up (code 1001). Without effect on an
-/// attempt that is under way.
+/// connection that is open, which is given up (code 1001). An attempt that is under way
+/// goes on; if it fails, the next one follows at once.
 ///
 /// Returns LW_OK; LW_EUNSUPPORTED for a client that does not reconnect; LW_EINVAL;
 /// LW_EFORKED. Any thread, also inside a callback.

@@ -154,8 +154,8 @@ pub type lw_unsent_fn =
 /// were sent, before it returns. Call it in LW_EVENT_CLOSED or later. A second call finds
 /// none.
 ///
-/// Returns LW_OK, or LW_EINVAL for NULL. Any thread, also inside a callback; callback
-/// runs on this thread, and may free the client.
+/// Returns LW_OK; LW_EINVAL for NULL; LW_EFORKED. Any thread, also inside a callback;
+/// callback runs on this thread, and may free the client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_client_unsent(
     client: *mut lw_client,

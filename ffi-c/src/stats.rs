@@ -80,7 +80,7 @@ pub struct lw_stats {
 /// Fills stats, whose size the caller has set.
 ///
 /// Returns LW_OK; LW_EINVAL for NULL, or for a size that is smaller than the first
-/// version of the struct. Any thread, also inside a callback.
+/// version of the struct; LW_EFORKED. Any thread, also inside a callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_client_stats(client: *const lw_client, stats: *mut lw_stats) -> i32 {
     if stats.is_null() {

@@ -61,7 +61,8 @@ impl Reconnect {
         self.exceptions.iter().rev().find(|(other, _)| *other == cause).map(|(_, retry)| *retry)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses what contradicts itself, as the start of a client does.
+    pub fn check(&self) -> Result<()> {
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         for (name, low, high) in [
             ("", self.min_delay, self.max_delay),

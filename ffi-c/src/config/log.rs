@@ -19,8 +19,8 @@ pub const LW_LOG_INFO: i32 = 3;
 pub const LW_LOG_DEBUG: i32 = 4;
 
 /// Gets one line of the log: its level, LW_LOG_*, and a NUL-terminated sentence in UTF-8
-/// that lives until the function returns, without a line break at its end. Never with
-/// credentials, and never with what messages say.
+/// that lives until the function returns. Never with credentials, and never with what
+/// messages say; but with the reasons that servers give.
 ///
 /// It is called on the library's threads and on those that call the library, several at
 /// a time. It must not block nor free a client, and no C++ exception may leave it.

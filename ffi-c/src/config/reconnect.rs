@@ -5,7 +5,6 @@
 use longwire::{Cause, Reconnect, Result};
 
 use super::{lw_config, millis, set};
-use crate::boundary::invalid;
 
 /// # Safety
 /// As for `set`.
@@ -19,6 +18,7 @@ unsafe fn set_detail(
             // Nothing is switched on by what is refused.
             let mut reconnect = config.reconnect.clone().unwrap_or_default();
             change(&mut reconnect)?;
+            reconnect.check()?;
             config.reconnect = Some(reconnect);
             Ok(())
         })
@@ -29,8 +29,8 @@ unsafe fn set_detail(
 /// min_ms and min(max_ms, min_ms * factor^n). Gives up after
 /// max_attempts failed attempts in a row (0: never); a connection that lived
 /// for stable_after_ms starts the back-off anew. Default: 250, 30,000, 2.0,
-/// 0, 5,000. The other settings of reconnecting stay as they are. LW_EINVAL also if min_ms is greater than max_ms, or factor less
-/// than 1 or not finite.
+/// 0, 5,000. The other settings of reconnecting stay as they are. LW_EINVAL also
+/// if min_ms is greater than max_ms, or factor less than 1 or not finite.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lw_config_set_reconnect(
     config: *mut lw_config,
@@ -42,15 +42,7 @@ pub unsafe extern "C" fn lw_config_set_reconnect(
 ) -> i32 {
     // SAFETY: C promises a valid handle; null is checked.
     unsafe {
-        set(config, |config| {
-            if min_ms > max_ms {
-                let text = format!("reconnect: expected min_ms <= max_ms, got {min_ms}, {max_ms}");
-                return Err(invalid(text));
-            }
-            if !(factor.is_finite() && factor >= 1.0) {
-                return Err(invalid(format!("factor: expected at least 1, got {factor}")));
-            }
-            let reconnect = config.reconnect.get_or_insert_default();
+        set_detail(config, |reconnect| {
             reconnect.min_delay = millis(min_ms);
             reconnect.max_delay = millis(max_ms);
             reconnect.factor = factor;
@@ -111,11 +103,6 @@ pub unsafe extern "C" fn lw_config_set_restart_delay(
     // SAFETY: C promises a valid handle; null is checked.
     unsafe {
         set_detail(config, |reconnect| {
-            if min_ms > max_ms {
-                let text =
-                    format!("restart_delay: expected min_ms <= max_ms, got {min_ms}, {max_ms}");
-                return Err(invalid(text));
-            }
             reconnect.restart_min_delay = millis(min_ms);
             reconnect.restart_max_delay = millis(max_ms);
             Ok(())
