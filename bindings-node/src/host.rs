@@ -368,18 +368,26 @@ unsafe extern "C" fn on_prepare_closed(raw: *mut c_void) {
     host.handle_closed();
 }
 
+/// The client that a threadsafe function was called for, unless it or the environment is ending.
+///
+/// # Safety
+/// Called by such a function with what it was given: see `threadsafe_function`.
+unsafe fn called(env: sys::napi_env, host: *mut c_void, id: *mut c_void) -> Option<Rc<Link>> {
+    if env.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { &*host.cast_const().cast::<Host>() }.link(id)
+}
+
 unsafe extern "C" fn on_wake(
     env: sys::napi_env,
     _function: sys::napi_value,
     host: *mut c_void,
     id: *mut c_void,
 ) {
-    if env.is_null() {
-        return;
-    }
-    // SAFETY: see `threadsafe_function`.
-    let host = unsafe { &*host.cast_const().cast::<Host>() };
-    if let Some(link) = host.link(id) {
+    // SAFETY: called as such a function is.
+    if let Some(link) = unsafe { called(env, host, id) } {
         link.drive();
     }
 }
@@ -390,12 +398,8 @@ unsafe extern "C" fn on_lines(
     host: *mut c_void,
     id: *mut c_void,
 ) {
-    if env.is_null() {
-        return;
-    }
-    // SAFETY: see `threadsafe_function`.
-    let host = unsafe { &*host.cast_const().cast::<Host>() };
-    if let Some(link) = host.link(id) {
+    // SAFETY: called as such a function is.
+    if let Some(link) = unsafe { called(env, host, id) } {
         link.deliver_lines();
     }
 }
