@@ -2,12 +2,12 @@
 // for, and with the process or the worker that it is in.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { connect } from 'longwire';
+import { ended, run as runProgram } from './support/program.mjs';
 import { startServer } from './support/server.mjs';
 import { deferred, event, message, within } from './support/wait.mjs';
 
@@ -154,29 +154,12 @@ test('other calls from inside each other', async () => {
   ws.stats();
 });
 
-/** Runs a program that finds the server's URL in `url`; `{ code, signal, out }`. */
-async function run(program) {
-  const source = `import { connect } from 'longwire';
-    const url = ${JSON.stringify(server.ws)};
-    const reconnect = { minDelay: 1, maxDelay: 10 };
+/** As `program.mjs` runs it, with what the programs here have in common. */
+const run = (program) =>
+  runProgram(server.ws, `const reconnect = { minDelay: 1, maxDelay: 10 };
     const hang = () => new Promise(() => {});
     const say = (text) => process.stdout.write(text);
-    ${program}`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
-    cwd: new URL('..', import.meta.url),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let out = '';
-  child.stdout.on('data', (data) => (out += data));
-  try {
-    const [code, signal] = await within(once(child, 'close'), `end of:\n${program}`);
-    return { code, signal, out };
-  } finally {
-    child.kill('SIGKILL');
-  }
-}
-
-const ended = (code, out = '') => ({ code, signal: null, out });
+    ${program}`);
 
 test('process.exit from inside a hook, and while it runs', async () => {
   for (const options of [

@@ -1,11 +1,11 @@
 // How long a process and a worker live, and how they end with open connections.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { connect } from 'longwire';
+import { ended, run as runProgram } from './support/program.mjs';
 import { startServer } from './support/server.mjs';
 import { event, message, within } from './support/wait.mjs';
 
@@ -15,25 +15,7 @@ before(async () => {
 });
 after(() => server.stop());
 
-/** Runs a program that finds the server's URL in `url`; `{ code, signal, out }`. */
-async function run(program) {
-  const source = `import { connect, WebSocket } from 'longwire';
-    const url = ${JSON.stringify(server.ws)};\n${program}`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
-    cwd: new URL('..', import.meta.url),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let out = '';
-  child.stdout.on('data', (data) => (out += data));
-  try {
-    const [code, signal] = await within(once(child, 'close'), `end of:\n${program}`);
-    return { code, signal, out };
-  } finally {
-    child.kill('SIGKILL');
-  }
-}
-
-const ended = (code, out = '') => ({ code, signal: null, out });
+const run = (program) => runProgram(server.ws, program);
 
 test('the process lives while a client is open', async () => {
   assert.deepEqual(

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::{LIMIT, Probe, Seen, once};
+use crate::support::{LIMIT, Probe, Seen, once, quick, until};
 use longwire::{Client, Config, ErrorKind, Event, MessageKind, State};
 
 /// Serves each connection with the next of `scripts`; the answer is the URL.
@@ -45,25 +45,6 @@ fn drain(mut socket: TcpStream) {
 fn flood(mut socket: TcpStream) {
     let block = frame(0x82, &[7; 100]).repeat(10_000);
     while socket.write_all(&block).is_ok() {}
-}
-
-fn quick(url: String) -> Config {
-    let mut config = Config::new(url);
-    let reconnect = config.reconnect.as_mut().unwrap();
-    reconnect.min_delay = Duration::from_millis(1);
-    reconnect.max_delay = Duration::from_millis(5);
-    reconnect.restart_min_delay = Duration::from_millis(1);
-    reconnect.restart_max_delay = Duration::from_millis(5);
-    config
-}
-
-/// Waits for what no event tells.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !done() {
-        assert!(Instant::now() < deadline, "never {what}");
-        thread::yield_now();
-    }
 }
 
 /// Keeps the runtime's thread inside a handler until `work` is done.

@@ -5,18 +5,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{LIMIT, Probe, Seen, Server, once};
+use crate::support::{LIMIT, Probe, Seen, Server, once, quick, until};
 use longwire::{
     Client, Config, ConsumerAction, ErrorKind, Event, Level, Log, MessageKind, SendOptions, State,
 };
-
-fn quick(url: String) -> Config {
-    let mut config = Config::new(url);
-    let reconnect = config.reconnect.as_mut().unwrap();
-    reconnect.min_delay = Duration::from_millis(1);
-    reconnect.max_delay = Duration::from_millis(5);
-    config
-}
 
 /// Waits so long that nobody sees the end of it.
 fn slow(url: String) -> Config {
@@ -25,15 +17,6 @@ fn slow(url: String) -> Config {
     reconnect.min_delay = Duration::from_secs(3600);
     reconnect.max_delay = Duration::from_secs(3600);
     config
-}
-
-/// Waits for what no event tells.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// A port of this machine where nobody listens.
@@ -75,7 +58,7 @@ fn a_server_that_names_a_time_is_left_alone_until_then() {
 fn a_restarting_server_finds_its_clients_spread() {
     let server = Server::start();
     for code in [1012, 1013] {
-        let mut config = quick(server.url(&format!("/close?code={code}")));
+        let mut config = Config::new(server.url(&format!("/close?code={code}")));
         config.proxy = longwire::Proxy::None;
         let wait = retry_in(config);
         assert!((5..=30).contains(&wait.as_secs()), "{code}: {wait:?}");

@@ -2,19 +2,10 @@
 
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::{LIMIT, Probe, Seen, Server};
+use crate::support::{LIMIT, Probe, Seen, Server, quick, until};
 use longwire::{Cause, Changes, Client, Config, ErrorKind, Event, MessageKind};
-
-/// Comes back at once.
-fn quick(url: String) -> Config {
-    let mut config = Config::new(url);
-    let reconnect = config.reconnect.as_mut().unwrap();
-    reconnect.min_delay = Duration::from_millis(1);
-    reconnect.max_delay = Duration::from_millis(5);
-    config
-}
 
 fn asking(url: String) -> Config {
     let mut config = quick(url);
@@ -169,11 +160,7 @@ fn a_question_precedes_what_waits_for_the_host() {
     let ask = question(&mut probe);
     probe.client.proceed(ask, Changes::default()).unwrap();
     // Everything comes, and the server's close frame, while nobody drives.
-    let deadline = Instant::now() + LIMIT;
-    while probe.client.stats().unwrap().messages_received < 50 {
-        assert!(Instant::now() < deadline, "the guard stands in");
-        thread::sleep(Duration::from_millis(1));
-    }
+    until("read in place of the host", || probe.client.stats().unwrap().messages_received >= 50);
     probe.open();
     let mut messages = 0;
     let mut asked_behind = None;

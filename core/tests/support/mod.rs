@@ -254,6 +254,26 @@ pub fn once(url: impl Into<String>) -> Config {
     config
 }
 
+/// Comes back at once.
+pub fn quick(url: impl Into<String>) -> Config {
+    let mut config = Config::new(url);
+    let reconnect = config.reconnect.as_mut().unwrap();
+    reconnect.min_delay = Duration::from_millis(1);
+    reconnect.max_delay = Duration::from_millis(5);
+    reconnect.restart_min_delay = Duration::from_millis(1);
+    reconnect.restart_max_delay = Duration::from_millis(5);
+    config
+}
+
+/// Waits for what no event tells.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < deadline, "never {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// The tests' servers are on this machine, whatever proxies its user has.
 fn local(mut config: Config) -> Config {
     if config.proxy == Proxy::Environment {
