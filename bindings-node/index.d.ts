@@ -453,7 +453,8 @@ export class Client<M = Message> extends EventEmitter<ClientEvents<M>> implement
   ping(data?: Sendable): Promise<number>;
   /**
    * Connects anew: at once instead of waiting for the next attempt, or in place of the connection
-   * that is open, which is given up (code 1001). Without effect on an attempt that is under way.
+   * that is open, which is given up (code 1001). An attempt that is under way goes on; if it fails,
+   * the next one follows at once.
    * Throws `LW_EUNSUPPORTED` with `reconnect: false`, and `LW_ECLOSED` once closed.
    */
   reconnect(): void;

@@ -175,7 +175,8 @@ class Facts(ABC):
         """Connect anew: now instead of later, or in place of the connection that is open.
 
         One that is open is given up with code 1001; what is queued goes to its
-        successor. Without effect on an attempt that is under way.
+        successor. An attempt that is under way goes on; if it fails, the next one
+        follows at once.
 
         Raises:
             UnsupportedOperation: with ``reconnect=False``.
