@@ -196,6 +196,9 @@ impl Server {
     fn hear(&mut self, heard: Vec<Heard>) -> bool {
         for heard in heard {
             world().witness().heard(self.socket.number, &heard);
+            if let Heard::Close(_) = heard {
+                world().note(|| format!("#{} hears {heard:?}", self.socket.number));
+            }
             match heard {
                 Heard::Ping(payload) if self.plan.answers_pings => {
                     self.frame(OpCode::Pong, &payload);

@@ -281,9 +281,12 @@ fn a_message_without_end_ends_its_connection_and_no_other() {
 #[test]
 fn a_flood_comes_through_to_its_last_message() {
     let message = Say::Message { kind: MessageKind::Binary, size: 30_000, fragments: 1 };
+    // All at once, and not before the client waits for it.
+    let mut script = vec![(Duration::ZERO, message); 200];
+    script[0].0 = ms(100);
     let flood = Dial {
         link: LinkPlan { client_room: 16 << 20, read_size: 256 << 10, ..LinkPlan::default() },
-        ..says(vec![(Duration::ZERO, message); 200])
+        ..says(script)
     };
     both(|| plan(vec![flood.clone()]), |outcome| saw(outcome, "Message Some(('s', 0, 199))"));
 }
@@ -318,4 +321,14 @@ fn what_comes_with_the_answer_is_seen_by_a_host_that_sleeps() {
         },
         |outcome| saw(outcome, "Message Some(('s', 0, 0))"),
     );
+}
+
+#[test]
+fn a_server_that_breaks_the_protocol_hears_so() {
+    // What it says meanwhile must not make the system take back our close frame.
+    let mut script = vec![(ms(2), Say::Ping); 50];
+    script[0] = (ms(100), Say::Violation);
+    let link = LinkPlan { latency_up: ms(40), ..LinkPlan::default() };
+    let wrong = Dial { link, ..says(script) };
+    both(|| plan(vec![wrong.clone()]), |outcome| saw(outcome, "#0 hears Close(1002)"));
 }
