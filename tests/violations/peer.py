@@ -9,6 +9,7 @@ A step a line; a line that begins with white space goes on with the one before:
     forever BYTES    over and over, until the client closes or ends the connection
     await data       until the client sent something more, which is left unread
     await close      until the client's close frame
+    await message    until the client's user has got the next message
     end              end our half of the TCP connection
     reset            break the TCP connection off
     silence          read what comes, and never end the connection
@@ -26,6 +27,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from octets import octets
@@ -88,6 +90,8 @@ class Peer:
     socket: socket.socket
     #: The `time.monotonic` by which the case has to be over.
     deadline: float
+    #: Waits until the client's user has got a message.
+    await_message: Callable[[], None]
     key: bytes = b""
     received: bytearray = field(default_factory=bytearray)
     #: Nothing can come any more.
@@ -139,6 +143,8 @@ class Peer:
                 self._forever(octets(rest, self.key))
             case "await" if rest == "close":
                 self._read(until_close=True)
+            case "await" if rest == "message":
+                self.await_message()
             case "await":
                 self._wait()
             case "end":

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,10 +146,18 @@ def play(case: Case, program: Program) -> None:
     pid = program.pid()
     memory = None if pid is None else Memory(pid, case.address_space)
     reports: list[Report] = []
+
+    def await_message() -> None:
+        reports.append(program.hear(deadline))
+        while reports[-1].word not in ("text", "binary", "closed"):
+            reports.append(program.hear(deadline))
+
     try:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             program.tell(case.command(listener.getsockname()[1]))
-            sent = [serve(listener, one.script, deadline) for one in case.connections]
+            sent = [
+                serve(listener, one.script, deadline, await_message) for one in case.connections
+            ]
             while not reports or reports[-1].word != "closed":
                 reports.append(program.hear(deadline))
             listener.settimeout(0)
@@ -175,10 +184,12 @@ def play(case: Case, program: Program) -> None:
         raise Wrong(f"took {growth:.1f} MB of memory; {case.megabytes} are allowed")
 
 
-def serve(listener: socket.socket, script: str, deadline: float) -> list[Frame]:
+def serve(
+    listener: socket.socket, script: str, deadline: float, await_message: Callable[[], None]
+) -> list[Frame]:
     """Play one connection; return what the client sent behind its request."""
     listener.settimeout(max(deadline - time.monotonic(), 0.001))
-    peer = Peer(listener.accept()[0], deadline)
+    peer = Peer(listener.accept()[0], deadline, await_message)
     peer.play(script)
     return peer.frames()
 
