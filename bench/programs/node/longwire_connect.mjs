@@ -1,7 +1,7 @@
 // longwire's persistent client, iterated over.
 import { once } from 'node:events';
 import { connect } from '../../../bindings-node/index.mjs';
-import { Span, checkFlood, now, run, sleep, tickTaken } from './measuring.mjs';
+import { Span, checkFlood, checkMany, now, run, sleep, tickTaken } from './measuring.mjs';
 
 const open = ({ url, isDeflated, caFile }) =>
   connect(url, { compression: isDeflated, tls: { caFile } });
@@ -83,7 +83,9 @@ async function many(task) {
   come = 0;
   const span = new Span();
   await sleep(task.size * 1000);
-  return span.finish(come);
+  const result = span.finish(come);
+  checkMany(task, come);
+  return result;
 }
 
 run({ echo, flood, sink, tick, many });

@@ -1,7 +1,7 @@
 // ws, with bufferutil as its documentation advises.
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import { HIGH_WATER, Span, checkFlood, now, run, sleep, tickTaken } from './measuring.mjs';
+import { HIGH_WATER, Span, checkFlood, checkMany, now, run, sleep, tickTaken } from './measuring.mjs';
 
 async function open({ url, isDeflated, ca }) {
   const ws = new WebSocket(url, { perMessageDeflate: isDeflated, ca });
@@ -105,7 +105,9 @@ async function many(task) {
   come = 0;
   const span = new Span();
   await sleep(task.size * 1000);
-  return span.finish(come);
+  const result = span.finish(come);
+  checkMany(task, come);
+  return result;
 }
 
 run({ echo, flood, sink, tick, many });

@@ -1,5 +1,5 @@
 // The workloads for the WHATWG interface: `open(task)` makes the WebSocket, of whichever client.
-import { HIGH_WATER, Span, checkFlood, now, run, sleep, tickTaken } from './measuring.mjs';
+import { HIGH_WATER, Span, checkFlood, checkMany, now, run, sleep, tickTaken } from './measuring.mjs';
 
 export function runWith(open) {
   /** An open WebSocket, with `arraybuffer` for binary messages. */
@@ -105,7 +105,9 @@ export function runWith(open) {
     come = 0;
     const span = new Span();
     await sleep(task.size * 1000);
-    return span.finish(come);
+    const result = span.finish(come);
+    checkMany(task, come);
+    return result;
   }
 
   run({ echo, flood, sink, tick, many });

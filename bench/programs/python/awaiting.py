@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Protocol
 
-from measuring import Result, Span, Task, check_flood, now, run_on_loop, work
+from measuring import Result, Span, Task, check_flood, check_many, now, run_on_loop, work
 
 
 class Connection(Protocol):
@@ -94,6 +94,7 @@ async def many(connect: Connect, task: Task) -> Result:
         result = span.finish(come)
         for reader in readers:
             reader.cancel()
+    check_many(task, come)
     return result
 
 

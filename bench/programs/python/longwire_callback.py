@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import longwire
-from measuring import Result, Span, Task, check_flood, now, run_on_loop, work
+from measuring import Result, Span, Task, check_flood, check_many, now, run_on_loop, work
 
 
 def connect(task: Task, on_message: Callable[[longwire.Connection, Any], None]) -> longwire.connect:
@@ -135,7 +135,9 @@ async def many(task: Task) -> Result:
         before = taker.come
         span = Span()
         await asyncio.sleep(task.size)
-        return span.finish(taker.come - before)
+        result = span.finish(taker.come - before)
+    check_many(task, result.messages)
+    return result
 
 
 run_on_loop({"echo": echo, "flood": flood, "sink": sink, "tick": tick, "many": many})

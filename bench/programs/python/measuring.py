@@ -92,6 +92,12 @@ def check_flood(task: Task, length: int) -> None:
         sys.exit(f"expected messages of {wanted} bytes in all, got {length}")
 
 
+def check_many(task: Task, messages: int) -> None:
+    """Each connection gets one a second: far fewer, and some were lost."""
+    if messages < task.count * task.size / 2:
+        sys.exit(f"expected {task.count * task.size} messages, got {messages}")
+
+
 def left_out(why: str) -> NoReturn:
     print(f"LEFT OUT: {why}", file=sys.stderr)
     sys.exit(LEFT_OUT)

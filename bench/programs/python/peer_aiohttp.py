@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
-from measuring import Result, Span, Task, check_flood, now, run_on_loop, work
+from measuring import Result, Span, Task, check_flood, check_many, now, run_on_loop, work
 
 
 @asynccontextmanager
@@ -99,6 +99,7 @@ async def many(task: Task) -> Result:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+    check_many(task, come)
     return result
 
 

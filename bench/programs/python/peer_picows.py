@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from measuring import Result, Span, Task, check_flood, left_out, now, run_on_loop, work
+from measuring import Result, Span, Task, check_flood, check_many, left_out, now, run_on_loop, work
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 
@@ -169,7 +169,9 @@ async def many(task: Task) -> Result:
         before = listener.come
         span = Span()
         await asyncio.sleep(task.size)
-        return span.finish(listener.come - before)
+        result = span.finish(listener.come - before)
+    check_many(task, result.messages)
+    return result
 
 
 run_on_loop({"echo": echo, "flood": flood, "sink": sink, "tick": tick, "many": many})
