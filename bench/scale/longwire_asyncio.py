@@ -6,7 +6,7 @@ import longwire
 
 async def connect(url: str) -> longwire.Connection:
     tls = longwire.TLS(ca_file=crowd.ca_file()) if url.startswith("wss:") else None
-    return await longwire.connect(url, tls=tls, reconnect=None)
+    return await longwire.connect(url, tls=tls, reconnect=False)
 
 
 crowd.run(connect)

@@ -194,8 +194,8 @@ def line(row: Row) -> str:
     aim = "" if row.aim is None else f"{row.aim / 1024:.0f} KiB"
     idle = f"{row.idle_cpu:.2f} µs/s{'' if row.heartbeat else ' (no heartbeat)'}"
     return (
-        f"| {row.client} | {row.scheme} | {row.count:,} | {row.memory / 1024:.1f} KiB | {aim} | {idle} "
-        f"| {row.connect_seconds:.2f} s | {row.broadcast_seconds * 1000:.1f} ms |"
+        f"| {row.client} | {row.scheme} | {row.count:,} | {row.memory / 1024:.1f} KiB | {aim} "
+        f"| {idle} | {row.connect_seconds:.2f} s | {row.broadcast_seconds * 1000:.1f} ms |"
     )
 
 
