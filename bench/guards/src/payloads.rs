@@ -13,7 +13,8 @@ pub(crate) fn mixed(len: usize) -> String {
 /// `pattern` again and again, exactly `len` bytes long.
 fn cut(pattern: &str, len: usize) -> String {
     let mut text = pattern.repeat(len / pattern.len() + 1);
-    text.truncate(text.floor_char_boundary(len));
+    let end = (0..=len).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or(0));
     text.extend(std::iter::repeat_n('.', len - text.len()));
     text
 }
