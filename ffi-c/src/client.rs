@@ -12,7 +12,7 @@ use longwire::{Client, Drive, ErrorKind, Result};
 use crate::boundary::{User, catch, invalid, number, status, utf8};
 use crate::config::lw_config;
 use crate::error::{LW_OK, lw_error, report};
-use crate::event::{deliver, lw_callback, lw_free_user, microseconds};
+use crate::event::{Translator, lw_callback, lw_free_user, microseconds};
 
 /// lw_client_state: dialling, or in the TLS or WebSocket handshake.
 pub const LW_STATE_CONNECTING: i32 = 0;
@@ -139,11 +139,14 @@ pub unsafe extern "C" fn lw_client_new(
                 callback.ok_or_else(|| invalid("callback: expected a function, got NULL"))?;
             let handle = Arc::new(lw_client::new(OnceLock::new()));
             let theirs = Arc::clone(&handle);
+            let mut translator = Translator::new();
             let core = Client::start(config, move |_, event| {
                 // The first event may be faster than the end of `start`.
-                theirs.core.wait();
+                if theirs.core.get().is_none() {
+                    theirs.core.wait();
+                }
                 let pointer = Arc::as_ptr(&theirs).cast_mut();
-                deliver(event, |event| callback(pointer, event, user.pointer()));
+                translator.deliver(event, |event| callback(pointer, event, user.pointer()));
             })?;
             handle.core.get_or_init(|| core);
             client.write(Arc::into_raw(handle).cast_mut());
@@ -222,10 +225,11 @@ pub unsafe extern "C" fn lw_client_drive(
             if budget == 0 {
                 return Err(invalid("budget: expected at least one event, got 0"));
             }
+            let mut translator = Translator::new();
             // SAFETY: C promises a function that takes these arguments.
             core.drive(budget, &mut |event| {
                 if !ours.has_ended() {
-                    deliver(event, |event| callback(client, event, user));
+                    translator.deliver(event, |event| callback(client, event, user));
                 }
             })
         })

@@ -159,14 +159,45 @@ pub unsafe extern "C" fn lw_event_header(
     found.is_some()
 }
 
-/// Translates event and hands it to callback while everything it points to
-/// is alive.
-pub(crate) fn deliver(event: Event<'_>, callback: impl FnOnce(&lw_event)) {
+/// Translates events for one callback.
+pub(crate) struct Translator {
+    /// The event of every message: filling all of it would cost more than the rest of the
+    /// delivery. Between two calls its payload points to what is gone.
+    message: lw_event,
+}
+
+// SAFETY: what `message` points to is static, or was the payload of a message
+// that is delivered no more: nobody follows that pointer.
+unsafe impl Send for Translator {}
+
+impl Translator {
+    pub(crate) fn new() -> Translator {
+        Translator { message: blank(LW_EVENT_MESSAGE, &[]) }
+    }
+
+    /// Hands event to callback while everything it points to is alive.
+    #[inline]
+    pub(crate) fn deliver(&mut self, event: Event<'_>, callback: impl FnOnce(&lw_event)) {
+        if let Event::Message(message) = &event {
+            let bytes = message.as_bytes();
+            self.message.is_text = message.kind() == MessageKind::Text;
+            self.message.data = data(bytes);
+            self.message.len = bytes.len();
+            callback(&self.message);
+        } else {
+            deliver(event, callback);
+        }
+    }
+}
+
+#[inline]
+fn data(bytes: &[u8]) -> *const u8 {
+    if bytes.is_empty() { ptr::null() } else { bytes.as_ptr() }
+}
+
+/// Translates what is no message.
+fn deliver(event: Event<'_>, callback: impl FnOnce(&lw_event)) {
     match event {
-        Event::Message(message) => callback(&lw_event {
-            is_text: message.kind() == MessageKind::Text,
-            ..blank(LW_EVENT_MESSAGE, message.as_bytes())
-        }),
         Event::Chunk(chunk) => callback(&lw_event {
             is_text: chunk.kind == MessageKind::Text,
             first: chunk.first,
@@ -268,7 +299,7 @@ impl Failure {
     }
 }
 
-fn blank(kind: u32, data: &[u8]) -> lw_event {
+fn blank(kind: u32, bytes: &[u8]) -> lw_event {
     lw_event {
         size: mem::size_of::<lw_event>(),
         kind,
@@ -277,8 +308,8 @@ fn blank(kind: u32, data: &[u8]) -> lw_event {
         code: 0,
         is_text: false,
         clean: false,
-        data: if data.is_empty() { ptr::null() } else { data.as_ptr() },
-        len: data.len(),
+        data: data(bytes),
+        len: bytes.len(),
         error: ptr::null(),
         reason: c"".as_ptr(),
         reason_len: 0,

@@ -141,7 +141,10 @@ impl Client {
     ///
     /// Fails with [`crate::ErrorKind::Busy`] if called while another thread (or a handler further up the stack)
     /// is driving this client.
-    pub fn drive(&self, budget: usize, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Drive> {
+    pub fn drive<F>(&self, budget: usize, on_event: &mut F) -> Result<Drive>
+    where
+        F: FnMut(Event<'_>) + ?Sized,
+    {
         self.shared.drive(self.host()?, budget, on_event)
     }
 

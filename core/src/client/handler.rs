@@ -42,31 +42,20 @@ impl Slot {
         }
     }
 
-    /// Lends the handler to `work`, as a function that does nothing once the
-    /// handler is gone. A handler that panics is gone as well.
+    /// Lends the handler to `work`. A handler that panics is gone.
     pub(crate) fn lend<R>(
         &self,
         client: &Client,
-        work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> R,
+        work: impl FnOnce(&mut Lent<'_>) -> R,
     ) -> (R, Outcome) {
         let handler = {
             let mut state = lock(&self.state);
             state.running = Some(thread::current().id());
             state.handler.take()
         };
-        let mut returned = Return { slot: self, handler, outcome: Outcome::Fine };
-        let result = work(&mut |event| {
-            if self.gone.load(Ordering::Acquire) {
-                return;
-            }
-            let Some(handler) = &mut returned.handler else { return };
-            if catch_unwind(AssertUnwindSafe(|| handler(client, event))).is_err() {
-                self.gone.store(true, Ordering::Release);
-                returned.outcome = Outcome::Panicked;
-            }
-        });
-        let outcome = returned.outcome;
-        (result, outcome)
+        let mut lent = Lent { slot: self, client, handler, outcome: Outcome::Fine };
+        let result = work(&mut lent);
+        (result, lent.outcome)
     }
 
     /// No event is delivered after this, except one that is under way.
@@ -94,13 +83,30 @@ impl Slot {
     }
 }
 
-struct Return<'a> {
+/// The handler, for as long as somebody delivers.
+pub(crate) struct Lent<'a> {
     slot: &'a Slot,
+    client: &'a Client,
     handler: Option<Handler>,
     outcome: Outcome,
 }
 
-impl Drop for Return<'_> {
+impl Lent<'_> {
+    /// Calls the handler, unless it is gone.
+    #[inline]
+    pub(crate) fn deliver(&mut self, event: Event<'_>) {
+        if self.slot.gone.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(handler) = &mut self.handler else { return };
+        if catch_unwind(AssertUnwindSafe(|| handler(self.client, event))).is_err() {
+            self.slot.gone.store(true, Ordering::Release);
+            self.outcome = Outcome::Panicked;
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let mut handler = self.handler.take();
         let mut state = lock(&self.slot.state);

@@ -338,7 +338,9 @@ pub(crate) fn emit(client: &Client, event: Stored) {
     match &shared.mode {
         Mode::Hosted(host) => host.post(event),
         Mode::Runtime(slot) => {
-            let ((), outcome) = slot.lend(client, |emit| shared.deliver(event, emit));
+            let ((), outcome) = slot.lend(client, |lent| {
+                shared.deliver(event, &mut |event| lent.deliver(event));
+            });
             if outcome == Outcome::Panicked {
                 shared.signal(signal::RELEASE);
             }

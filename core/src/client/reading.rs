@@ -10,7 +10,6 @@
 //! behind them is put aside until the host comes back, but not for longer
 //! than [`PATIENCE`]: see [`ReaderSlot::Ended`].
 
-use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -96,26 +95,26 @@ impl Shared {
     }
 
     /// Reads until the socket is empty or a fair share was read.
-    pub(crate) fn pump(&self, emit: &mut dyn FnMut(Event<'_>)) -> Pumped {
+    pub(crate) fn pump(&self, emit: impl FnMut(Event<'_>)) -> Pumped {
         let Some(mut held) = self.hold() else { return Pumped::Unavailable };
-        let bytes = Cell::new(0_usize);
-        let emit = &mut |event: Event<'_>| {
-            bytes.set(bytes.get().saturating_add(payload_len(&event)));
-            emit(event);
-        };
-        let pumped = self.pump_held(&mut held, emit, &mut || bytes.get() < FAIR);
+        let mut bytes = 0_usize;
+        let pumped = self.pump_held(&mut held, emit, |len| {
+            bytes = bytes.saturating_add(len);
+            bytes < FAIR
+        });
         if pumped == Pumped::Ended {
             self.answer_end();
         }
         pumped
     }
 
-    /// `more` is asked after each event whether to go on.
+    /// `more` is told how long each payload was, and asked whether to go on. Both are
+    /// inlined: a message costs less than an indirect call that carries it.
     fn pump_held(
         &self,
         held: &mut Held<'_>,
-        emit: &mut dyn FnMut(Event<'_>),
-        more: &mut dyn FnMut() -> bool,
+        mut emit: impl FnMut(Event<'_>),
+        mut more: impl FnMut(usize) -> bool,
     ) -> Pumped {
         let Some(reader) = &mut held.reader else { return Pumped::Unavailable };
         let batch = Batch::begin(std::ptr::from_ref(self));
@@ -124,13 +123,14 @@ impl Shared {
             reader.read(scratch, &mut |item: Item<'_>| match item {
                 Item::Message(message) => {
                     messages += 1;
+                    let len = message.as_bytes().len();
                     emit(Event::Message(message));
-                    more()
+                    more(len)
                 }
                 Item::Chunk(chunk) => {
                     messages += u64::from(chunk.last);
                     emit(Event::Chunk(chunk));
-                    more()
+                    more(chunk.payload.len())
                 }
                 Item::Ping(payload) => {
                     self.writer.pong(payload);
@@ -140,7 +140,7 @@ impl Shared {
                 Item::Pong(payload) => {
                     let round_trip = self.pings.answered(payload);
                     emit(Event::Pong(Pong { payload, round_trip }));
-                    more()
+                    more(0)
                 }
                 // The reader ends with it.
                 Item::Close(_) => false,
@@ -191,11 +191,11 @@ impl Shared {
     }
 
     /// The host's turn: what waits in the inbox, then the socket.
-    pub(crate) fn drive(
+    pub(crate) fn drive<F: FnMut(Event<'_>) + ?Sized>(
         &self,
         host: &Host,
         budget: usize,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut F,
     ) -> Result<Drive> {
         self.check_fork()?;
         let _turn = host.begin_drive()?;
@@ -204,9 +204,8 @@ impl Shared {
         if host.finished.load(Ordering::Acquire) || self.is_released() {
             return Ok(Drive::Finished);
         }
-        let bytes = Cell::new(0_usize);
-        let on_event = &mut |event: Event<'_>| {
-            bytes.set(bytes.get().saturating_add(payload_len(&event)));
+        let mut bytes = 0_usize;
+        let mut on_event = |event: Event<'_>| {
             if !self.is_released() {
                 on_event(event);
             }
@@ -215,7 +214,7 @@ impl Shared {
         let mut left = budget;
         host.quiet();
         if let Some(ask) = host.take_ask() {
-            self.deliver(ask, on_event);
+            self.deliver(ask, &mut on_event);
             left -= 1;
             if left == 0 {
                 host.signal();
@@ -230,7 +229,8 @@ impl Shared {
             let Some(stored) = host.take() else { break held };
             drop(held);
             let last = matches!(stored, Stored::Closed(_));
-            self.deliver(stored, on_event);
+            bytes = bytes.saturating_add(stored.bytes());
+            self.deliver(stored, &mut on_event);
             left -= 1;
             if last {
                 host.finished.store(true, Ordering::Release);
@@ -242,11 +242,12 @@ impl Shared {
             }
         };
         let Some(mut held) = held else { return Ok(self.last_word(host, left < budget)) };
-        let pumped = self.pump_held(&mut held, on_event, &mut || {
+        let pumped = self.pump_held(&mut held, on_event, |len| {
             left = left.saturating_sub(1);
+            bytes = bytes.saturating_add(len);
             // A host may keep what it is given, and compressed messages come to
             // much more than was read.
-            left > 0 && bytes.get() < self.config.receive_buffer
+            left > 0 && bytes < self.config.receive_buffer
         });
         if pumped == Pumped::Ended {
             return Ok(self.last_word(host, left < budget));
@@ -388,7 +389,7 @@ impl Shared {
     /// little, hence there is always room for it.
     pub(crate) fn read_rest(&self) {
         if let (Some(host), Some(mut held)) = (self.host(), self.hold()) {
-            self.pump_held(&mut held, &mut |event| store(host, event), &mut || true);
+            self.pump_held(&mut held, |event| store(host, event), |_| true);
         }
         self.answer_end();
     }
@@ -398,9 +399,8 @@ impl Shared {
         let room = self.config.receive_buffer;
         while host.waiting() < room {
             let Some(mut held) = self.hold() else { return };
-            let pumped = self.pump_held(&mut held, &mut |event| store(host, event), &mut || {
-                host.waiting() < room
-            });
+            let pumped =
+                self.pump_held(&mut held, |event| store(host, event), |_| host.waiting() < room);
             match pumped {
                 Pumped::More => {}
                 Pumped::Ended if host.waiting() > 0 => return self.put_aside(host),
@@ -411,14 +411,6 @@ impl Shared {
         // Bytes that were decoded no further are not in the socket any more.
         self.shard.guard().remember(self.watch_key.load(Ordering::Relaxed));
         host.signal();
-    }
-}
-
-fn payload_len(event: &Event<'_>) -> usize {
-    match event {
-        Event::Message(message) => message.as_bytes().len(),
-        Event::Chunk(chunk) => chunk.payload.len(),
-        _ => 0,
     }
 }
 

@@ -451,7 +451,7 @@ fn resume(client: &Client, shared: &Shared) -> Flushed {
 /// Reads for the handler, if this client has one.
 fn pump(client: &Client, shared: &Shared) -> Pumped {
     let Mode::Runtime(slot) = &shared.mode else { return Pumped::Unavailable };
-    let (pumped, outcome) = slot.lend(client, |emit| shared.pump(emit));
+    let (pumped, outcome) = slot.lend(client, |lent| shared.pump(|event| lent.deliver(event)));
     if outcome == Outcome::Panicked {
         shared.signal(signal::RELEASE);
     }

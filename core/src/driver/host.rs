@@ -41,7 +41,8 @@ pub(crate) enum Stored {
 }
 
 impl Stored {
-    fn bytes(&self) -> usize {
+    /// What it counts for against `receive_buffer`.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Stored::Message(_, bytes)
             | Stored::Chunk { payload: bytes, .. }
