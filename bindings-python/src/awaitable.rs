@@ -31,6 +31,9 @@ use crate::reception::Want;
 use crate::waiter::Waiter;
 
 const REUSED: &str = "cannot await the same recv() or send() twice";
+const RECEIVING: &str = "cannot call recv while another task is already running recv";
+const CALLED_BACK: &str =
+    "cannot receive: on_message gets the messages; to wait for the end, await wait_closed()";
 const UNAWAITED: &CStr = c"a send() that has to wait for room was never awaited: nothing was sent";
 
 /// What `throw` raises: an exception, or one made from its class.
@@ -150,15 +153,17 @@ impl Recv {
             return Err(PyRuntimeError::new_err(REUSED));
         }
         let driver = self.driver(py);
-        if self.waiting.is_some() {
+        let conflict = if driver.get().calls_back {
+            Some(CALLED_BACK)
+        } else if self.waiting.is_some() {
             self.stop_waiting(py);
-        } else if driver.get().has_receiver(py) {
+            None
+        } else {
+            driver.get().has_receiver(py).then_some(RECEIVING)
+        };
+        if let Some(text) = conflict {
             self.over = true;
-            return Err(error::raise_kind(
-                py,
-                ErrorKind::Busy,
-                "cannot call recv while another task is already running recv",
-            ));
+            return Err(error::raise_kind(py, ErrorKind::Busy, text));
         }
         match Driver::take(&driver, self.want) {
             Ok(None) => {}
