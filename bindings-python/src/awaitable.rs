@@ -127,6 +127,15 @@ impl Recv {
         }
     }
 
+    /// The end of awaiting. A message by itself, being neither tuple nor exception, is what the
+    /// interpreter makes no object of `StopIteration` for.
+    fn returning(&self, taken: Py<PyAny>) -> PyErr {
+        match self.want {
+            Want::Message(_) => PyStopIteration::new_err(taken),
+            Want::Piece(..) => PyStopIteration::new_err((taken,)),
+        }
+    }
+
     fn ended(&self, py: Python<'_>) -> PyErr {
         let closed = error::raise_closed(self.connection.bind(py).as_any());
         let regular = self.iterating
@@ -165,12 +174,9 @@ impl Recv {
             self.over = true;
             return Err(error::raise_kind(py, ErrorKind::Busy, text));
         }
-        match Driver::take(&driver, self.want) {
-            Ok(None) => {}
-            outcome => {
-                self.over = true;
-                return Err(outcome.map_or_else(|e| e, |taken| PyStopIteration::new_err((taken,))));
-            }
+        if let Some(outcome) = Driver::take(&driver, self.want).transpose() {
+            self.over = true;
+            return Err(outcome.map_or_else(|e| e, |taken| self.returning(taken)));
         }
         if driver.get().is_finished(py) {
             self.over = true;

@@ -318,7 +318,10 @@ impl Driver {
             }
         });
         self.delivering.store(was_delivering, Ordering::Relaxed);
-        let handed_over = batch.map_or(Ok(()), |mut batch| batch.hand_over());
+        let handed_over = batch.map_or(Ok(()), |mut batch| {
+            self.lock(py).inbox.passed(batch.largest());
+            batch.hand_over()
+        });
         (driven, outcome.and(handed_over).and(self.deliver_log(py)))
     }
 

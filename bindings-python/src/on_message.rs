@@ -25,6 +25,7 @@ pub(crate) struct Batch<'a, 'py> {
     connection: Bound<'py, AsyncConnection>,
     function: Bound<'py, PyAny>,
     messages: Vec<Py<PyAny>>,
+    largest: usize,
 }
 
 impl<'a, 'py> Batch<'a, 'py> {
@@ -35,16 +36,23 @@ impl<'a, 'py> Batch<'a, 'py> {
         }
         let connection = driver.owner(py)?.cast_into::<AsyncConnection>().ok()?;
         let function = connection.get().on_message(py)?;
-        Some(Batch { driver, connection, function, messages: Vec::new() })
+        Some(Batch { driver, connection, function, messages: Vec::new(), largest: 0 })
     }
 
     /// Takes a message, unless the user closes.
     pub(crate) fn add(&mut self, message: &Message<'_>) -> PyResult<()> {
         if !self.driver.closing.load(Ordering::Relaxed) {
             let py = self.connection.py();
-            self.messages.push(message::to_python(py, message.kind(), message.as_bytes())?);
+            let bytes = message.as_bytes();
+            self.largest = self.largest.max(bytes.len());
+            self.messages.push(message::to_python(py, message.kind(), bytes)?);
         }
         Ok(())
+    }
+
+    /// The largest message of the drive.
+    pub(crate) fn largest(&self) -> usize {
+        self.largest
     }
 
     /// Hands over what was taken. The function may close the connection: then it gets no more.
