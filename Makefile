@@ -28,12 +28,13 @@ RUST_CRATES := -p longwire -p longwire-ffi -p longwire-example
 RUST_RUNNER = $(CARGO) $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo nextest run || echo test)
 
 # What `make test` runs, in this order: what fails fastest comes first.
-TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop conformance-quick endurance chaos-quick bench-syscalls demo
+TEST_PARTS := rust-lint docs rust-test c-test py-lint py-test node-types node-test violations interop conformance-quick endurance chaos-quick bench-syscalls bench-guards demo
 
 include ffi-c/c.mk
 include bindings-python/python.mk
 include bindings-node/node.mk
 include bench/bench.mk
+include bench/guards/guards.mk
 include tests/chaos/chaos.mk
 include tests/conformance/conformance.mk
 include tests/violations/violations.mk

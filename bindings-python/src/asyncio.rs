@@ -1,5 +1,6 @@
 //! The connection of an asyncio program: what `longwire.Connection` inherits.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use longwire::{Client, ErrorKind, State};
@@ -7,6 +8,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 
 use crate::awaitable::{Accepted, Job, Recv, Send};
@@ -22,11 +24,18 @@ use crate::steering::{self, Changed};
 #[pyclass(subclass, frozen, module = "longwire._longwire")]
 pub(crate) struct AsyncConnection {
     pub(crate) driver: Py<Driver>,
+    on_message: Mutex<Option<Py<PyAny>>>,
 }
 
 impl AsyncConnection {
     fn client(&self) -> &Client {
         &self.driver.get().client
+    }
+
+    /// What messages go to, if not to `recv`.
+    pub(crate) fn on_message<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let function = self.on_message.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        function.as_ref().map(|function| function.bind(py).clone())
     }
 
     fn step(&self, py: Python<'_>, step: Step) -> Send {
@@ -37,11 +46,17 @@ impl AsyncConnection {
 #[pymethods]
 impl AsyncConnection {
     #[new]
-    fn new(py: Python<'_>, config: &Config, event_loop: Py<PyAny>) -> PyResult<AsyncConnection> {
+    fn new(
+        py: Python<'_>,
+        config: &Config,
+        event_loop: Py<PyAny>,
+        on_message: Option<Py<PyAny>>,
+    ) -> PyResult<AsyncConnection> {
         let driver = Client::start_hosted(config.inner.clone())
-            .and_then(|client| Driver::new(client, event_loop, config))
+            .and_then(|client| Driver::new(client, event_loop, config, on_message.is_some()))
             .map_err(|failure| error::raise(py, &failure))?;
-        Ok(AsyncConnection { driver: Py::new(py, driver)? })
+        let driver = Py::new(py, driver)?;
+        Ok(AsyncConnection { driver, on_message: Mutex::new(on_message) })
     }
 
     /// Receive a message. Its type is str for text and bytes for binary,
@@ -222,6 +237,18 @@ impl AsyncConnection {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.driver)
+        visit.call(&self.driver)?;
+        // A lock that is taken belongs to a thread that is at work on it:
+        // then this is no garbage.
+        let Ok(on_message) = self.on_message.try_lock() else { return Ok(()) };
+        visit.call(&*on_message)
+    }
+
+    fn __clear__(&self) {
+        if let Ok(mut on_message) = self.on_message.try_lock() {
+            let function = on_message.take();
+            drop(on_message);
+            drop(function);
+        }
     }
 }

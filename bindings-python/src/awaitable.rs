@@ -31,6 +31,9 @@ use crate::reception::Want;
 use crate::waiter::Waiter;
 
 const REUSED: &str = "cannot await the same recv() or send() twice";
+const RECEIVING: &str = "cannot call recv while another task is already running recv";
+const CALLED_BACK: &str =
+    "cannot receive: on_message gets the messages; to wait for the end, await wait_closed()";
 const UNAWAITED: &CStr = c"a send() that has to wait for room was never awaited: nothing was sent";
 
 /// What `throw` raises: an exception, or one made from its class.
@@ -124,6 +127,15 @@ impl Recv {
         }
     }
 
+    /// The end of awaiting. A message by itself, being neither tuple nor exception, is what the
+    /// interpreter makes no object of `StopIteration` for.
+    fn returning(&self, taken: Py<PyAny>) -> PyErr {
+        match self.want {
+            Want::Message(_) => PyStopIteration::new_err(taken),
+            Want::Piece(..) => PyStopIteration::new_err((taken,)),
+        }
+    }
+
     fn ended(&self, py: Python<'_>) -> PyErr {
         let closed = error::raise_closed(self.connection.bind(py).as_any());
         let regular = self.iterating
@@ -150,22 +162,21 @@ impl Recv {
             return Err(PyRuntimeError::new_err(REUSED));
         }
         let driver = self.driver(py);
-        if self.waiting.is_some() {
+        let conflict = if driver.get().calls_back {
+            Some(CALLED_BACK)
+        } else if self.waiting.is_some() {
             self.stop_waiting(py);
-        } else if driver.get().has_receiver(py) {
+            None
+        } else {
+            driver.get().has_receiver(py).then_some(RECEIVING)
+        };
+        if let Some(text) = conflict {
             self.over = true;
-            return Err(error::raise_kind(
-                py,
-                ErrorKind::Busy,
-                "cannot call recv while another task is already running recv",
-            ));
+            return Err(error::raise_kind(py, ErrorKind::Busy, text));
         }
-        match Driver::take(&driver, self.want) {
-            Ok(None) => {}
-            outcome => {
-                self.over = true;
-                return Err(outcome.map_or_else(|e| e, |taken| PyStopIteration::new_err((taken,))));
-            }
+        if let Some(outcome) = Driver::take(&driver, self.want).transpose() {
+            self.over = true;
+            return Err(outcome.map_or_else(|e| e, |taken| self.returning(taken)));
         }
         if driver.get().is_finished(py) {
             self.over = true;

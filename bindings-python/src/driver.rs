@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::event;
 use crate::inbox::{Inbox, Popped};
 use crate::log::LogQueue;
+use crate::on_message::Batch;
 use crate::reception::{self, Source, Want};
 use crate::waiter::Waiter;
 
@@ -45,7 +46,11 @@ pub(crate) struct Driver {
     /// Whether somebody watches over the program's taking messages.
     watched_over: bool,
     log: Option<Arc<LogQueue>>,
-    delivering: AtomicBool,
+    /// Messages go to `on_message`.
+    pub(crate) calls_back: bool,
+    pub(crate) delivering: AtomicBool,
+    /// The user closes: `on_message` gets nothing any more.
+    pub(crate) closing: AtomicBool,
     /// An `on_open` is not over: sends may be its.
     pub(crate) held: AtomicBool,
     /// Sends that found no room and are not over, awaited or not: nothing may
@@ -79,6 +84,7 @@ impl Driver {
         client: Client,
         event_loop: Py<PyAny>,
         config: &Config,
+        calls_back: bool,
     ) -> Result<Driver, longwire::Error> {
         let fd = client.poll_fd()?;
         let Config { inner: config, log } = config;
@@ -92,7 +98,9 @@ impl Driver {
             asks: config.before_connect || config.should_reconnect,
             watched_over: config.consumer_timeout.is_some(),
             log: log.clone(),
+            calls_back,
             delivering: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             held: AtomicBool::new(false),
             unsent: AtomicUsize::new(0),
             state: Mutex::new(State {
@@ -183,6 +191,7 @@ impl Driver {
 
     /// The user closes: reading goes on until the end, messages are not kept.
     pub(crate) fn begin_closing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().closing.store(true, Ordering::Relaxed);
         slf.get().lock(slf.py()).inbox.close();
         Self::watch(slf)
     }
@@ -191,6 +200,7 @@ impl Driver {
     pub(crate) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().client.release();
+        slf.get().closing.store(true, Ordering::Relaxed);
         slf.get().lock(py).finished = true;
         if slf.get().on_loop_thread() {
             return Self::unwatch(slf);
@@ -288,23 +298,31 @@ impl Driver {
     fn drive(&self, py: Python<'_>) -> (Result<Drive, longwire::Error>, PyResult<()>) {
         let mut outcome = Ok(());
         let budget = self.lock(py).inbox.budget();
+        let mut batch = Batch::begin(self, py);
         let was_delivering = self.delivering.swap(true, Ordering::Relaxed);
         let driven = self.client.drive(budget, &mut |event| {
-            let delivered = match &event {
-                Event::Message(message) => {
+            let delivered = match (&event, &mut batch) {
+                (Event::Message(message), Some(batch)) => batch.add(message),
+                (Event::Message(message), None) => {
                     self.keep(py, event::entry(py, message), message.as_bytes().len())
                 }
-                Event::Chunk(chunk) => {
+                (Event::Chunk(chunk), _) => {
                     self.keep(py, event::chunk_entry(py, chunk), chunk.payload.len())
                 }
-                other => self.tell(py, other),
+                // Comes while the core reads, and nobody waits for it in order.
+                (Event::Pong(_), _) | (_, None) => self.tell(py, &event),
+                (_, Some(batch)) => batch.hand_over().and(self.tell(py, &event)),
             };
             if outcome.is_ok() {
                 outcome = delivered;
             }
         });
         self.delivering.store(was_delivering, Ordering::Relaxed);
-        (driven, outcome.and(self.deliver_log(py)))
+        let handed_over = batch.map_or(Ok(()), |mut batch| {
+            self.lock(py).inbox.passed(batch.largest());
+            batch.hand_over()
+        });
+        (driven, outcome.and(handed_over).and(self.deliver_log(py)))
     }
 
     fn tell(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<()> {
@@ -375,7 +393,8 @@ impl Driver {
         if let Some(receiver) = receiver {
             Waiter::wake_now(receiver.bind(py))?;
         }
-        if ending && !this.lock(py).inbox.is_closing() && !this.has_receiver(py) {
+        let answered = this.calls_back || this.lock(py).inbox.is_closing() || this.has_receiver(py);
+        if ending && !answered {
             Self::put_end_off(slf)?;
         }
         delivered

@@ -84,6 +84,11 @@ impl Inbox {
         Ok(self.entries.len() == 1)
     }
 
+    /// Messages of up to so many bytes came and are not kept here: [`Inbox::budget`] bounds them as well.
+    pub(crate) fn passed(&mut self, len: usize) {
+        self.largest = self.largest.max(len + OVERHEAD);
+    }
+
     /// Keeps nothing of what comes from now on.
     pub(crate) fn close(&mut self) {
         self.closing = true;

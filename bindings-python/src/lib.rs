@@ -20,6 +20,7 @@ mod fragments;
 mod inbox;
 mod log;
 mod message;
+mod on_message;
 mod reception;
 mod sending;
 mod shutdown;

@@ -103,3 +103,23 @@ def test_a_task_that_asks_for_no_more_does_not_keep_the_end_away(run: Run[None],
                 await ws.recv()
 
     run(main())
+
+
+@pytest.mark.parametrize(("last", "code"), LAST.values(), ids=LAST.keys())
+def test_a_function_replies_before_the_end(run: Run[None], last: bytes, code: int) -> None:
+    async def main() -> None:
+        def reply(ws: longwire.Connection, message: str | bytes) -> None:
+            ws.send_nowait(f"re: {message!s}")
+
+        async with (
+            peer(last) as (url, all_heard),
+            longwire.connect(url, on_message=reply, reconnect=False) as ws,
+        ):
+            await ws.send("hi")
+            begun = time.monotonic()
+            heard = await all_heard
+            assert time.monotonic() - begun < PATIENCE
+        assert [payload for _, payload in heard[:2]] == [b"re: one", b"re: two"]
+        assert int.from_bytes(heard[2][1][:2]) == code
+
+    run(main())

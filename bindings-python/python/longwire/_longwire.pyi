@@ -71,7 +71,12 @@ class Fragments: ...
 
 @disjoint_base
 class AsyncConnection:
-    def __new__(cls, config: Config, event_loop: asyncio.AbstractEventLoop) -> Self: ...
+    def __new__(
+        cls,
+        config: Config,
+        event_loop: asyncio.AbstractEventLoop,
+        on_message: Callable[..., object] | None,
+    ) -> Self: ...
     @overload
     def recv(self, decode: None = None) -> Coroutine[Any, Any, _Data]: ...
     @overload

@@ -38,7 +38,7 @@ from ._common import (
 from ._longwire import AsyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
 from .hooks import Attempt, Changes, Hooks, Outage, Question
-from .options import CommonOptions, Down, canonical, config, hook_timeout
+from .options import CommonOptions, Down, canonical, config, hook_timeout, on_message
 
 __all__ = ["Connection", "connect"]
 
@@ -47,6 +47,7 @@ class Options(CommonOptions, total=False):
     """The options of :func:`connect`."""
 
     on_open: Callable[[Connection], object] | None
+    on_message: Callable[[Connection, str | bytes], object] | None
     before_connect: Callable[[Attempt], Changes | Awaitable[Changes | None] | None] | None
     should_reconnect: Callable[[Outage], bool | Awaitable[bool | None] | None] | None
 
@@ -134,7 +135,7 @@ class Connection(AsyncConnection, Facts, Hooks):
     @classmethod
     def _open(cls, url: str, options: dict[str, Any]) -> Connection:
         loop = asyncio.get_running_loop()
-        self = cls(config(url, options), loop)
+        self = cls(config(url, options), loop, on_message(options))
         self._record = Record(options)
         self._loop = loop
         self._settled = loop.create_future()
@@ -347,6 +348,9 @@ class Connection(AsyncConnection, Facts, Hooks):
             for task in list(self._tasks):
                 self._loop.call_soon_threadsafe(task.cancel)
 
+    def _on_message_failed(self, exception: BaseException) -> None:
+        _report("on_message", exception)
+
     def _on_down(
         self, error: LongwireError, code: int | None, attempt: int, retry_in: float
     ) -> None:
@@ -409,6 +413,19 @@ class connect:
     so does what it sends after it has waited for something, until it is done, and ``connect``
     returns after it; a loss cancels it. A plain function sends with ``ws.send_nowait``.
     ``on_down(down)``, a plain function, is called at each loss.
+
+    ``on_message(ws, message)``, a plain function, is called for each message, in order, by the
+    event loop's reader itself: the quickest way to a message, for programs that only react::
+
+        def on_message(ws, message):
+            book.apply(message)
+
+        async with longwire.connect(url, on_message=on_message) as ws:
+            await ws.wait_closed()
+
+    It gets what comes before ``connect`` is done, too, and nothing once ``close`` has begun. What
+    it raises goes to the loop's exception handler, and the next message still comes. It sends with
+    ``ws.send_nowait``. ``recv`` and iterating raise ConcurrencyError then.
 
     ``before_connect(attempt)`` is called before each attempt and may return
     ``Changes(url, headers, subprotocols)`` for it. If it raises, the attempt fails;

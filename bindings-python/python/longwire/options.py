@@ -8,6 +8,7 @@ well. Giving both is an error, as is a name that is neither.
 from __future__ import annotations
 
 import difflib
+import inspect
 import logging
 import math
 import os
@@ -200,13 +201,15 @@ _U32 = (1 << 32) - 1
 _I32 = (1 << 31) - 1
 
 
-def canonical(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+def canonical(
+    options: Mapping[str, Any], known: Iterable[str], elsewhere: Mapping[str, str] = ELSEWHERE
+) -> dict[str, Any]:
     """Return ``options`` under the project's names, or say what is wrong with them."""
     names = set(known)
     found: dict[str, Any] = {}
     for given, value in options.items():
-        if given in ELSEWHERE:
-            raise TypeError(f"connect() got an unexpected option {given!r}: {ELSEWHERE[given]}")
+        if given in elsewhere:
+            raise TypeError(f"connect() got an unexpected option {given!r}: {elsewhere[given]}")
         if given not in names:
             near = difflib.get_close_matches(given, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -374,6 +377,20 @@ def _function(options: Mapping[str, Any], name: str) -> bool:
     if function is not None and not callable(function):
         raise TypeError(f"{name} must be a function, not {function!r}")
     return function is not None
+
+
+def on_message(options: Mapping[str, Any]) -> Callable[..., object] | None:
+    """Return what messages go to, if not to ``recv``."""
+    if not _function(options, "on_message"):
+        return None
+    function: Callable[..., object] = options["on_message"]
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        type(function).__call__
+    ):
+        raise TypeError("on_message must be a plain function, not a coroutine function")
+    if options.get("streaming"):
+        raise ValueError("on_message takes whole messages: it does not go with streaming=True")
+    return function
 
 
 def logger(options: Mapping[str, Any]) -> logging.Logger:

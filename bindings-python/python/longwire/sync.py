@@ -27,7 +27,7 @@ from ._common import (
 from ._longwire import SyncConnection
 from .exceptions import Close, ConnectionClosed, LongwireError
 from .hooks import Attempt, Changes, Hooks, Outage, Question
-from .options import CommonOptions, Down, canonical, config
+from .options import ELSEWHERE, CommonOptions, Down, canonical, config
 
 __all__ = ["Connection", "Pong", "connect"]
 
@@ -41,6 +41,10 @@ class Options(CommonOptions, total=False):
 
 
 _KNOWN = Options.__annotations__.keys() | CommonOptions.__annotations__.keys()
+
+_ELSEWHERE = ELSEWHERE | {
+    "on_message": "it is an option of longwire.connect; here messages come from recv",
+}
 
 
 def _not_plain(name: str, result: Awaitable[Any]) -> TypeError:
@@ -257,7 +261,7 @@ def connect(url: str, **options: Unpack[Options]) -> Connection:
     (``recv``, ``close``, a ``send`` that finds no room, …), in the thread of that call; an
     exception that is nobody's answer is raised there.
     """
-    connection = Connection._open(url, canonical(options, _KNOWN))
+    connection = Connection._open(url, canonical(options, _KNOWN, _ELSEWHERE))
     try:
         connection._wait(connection._is_settled)
         if connection._record.first_failure is not None:

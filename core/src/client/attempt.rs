@@ -26,6 +26,13 @@ struct Hop<'a> {
 
 /// Connects as the configuration says, or `way`.
 pub(crate) async fn open(shared: &Shared, way: Option<&Way>) -> Result<(Watch, Accepted)> {
+    // Dialling needs several times the memory of what comes after it, and a task keeps room for
+    // the largest of its steps as long as it lives.
+    Box::pin(follow(shared, way)).await
+}
+
+/// Follows redirects to where the connection is.
+async fn follow(shared: &Shared, way: Option<&Way>) -> Result<(Watch, Accepted)> {
     let deadline = deadline(shared.config.connect_timeout);
     let most = shared.config.max_redirects;
     let (target, config) =

@@ -8,6 +8,7 @@
 //! so it is kept as it was as well, until it has left.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 
 use crate::event::MessageKind;
 use crate::protocol::encoder::{Frame, encode, encoded_len};
@@ -17,8 +18,15 @@ use crate::protocol::mask;
 /// Small frames share a chunk up to this size; it is also the size of a write
 /// when a burst has piled up.
 const CHUNK: usize = 64 << 10;
-/// An idle connection keeps no more than this.
+/// An idle connection keeps no more than this; larger memory goes back to a pool that all
+/// connections of the process share.
 const KEPT: usize = 4 << 10;
+/// Pieces of memory in that pool, …
+const POOLED: usize = 4;
+/// … and the largest of them. Memory that grows can double.
+const POOLED_MAX: usize = 2 * CHUNK;
+
+static POOL: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -97,6 +105,15 @@ impl Outbox {
             self.chunks.push_back(Chunk { bytes, sent: 0, originals: VecDeque::new() });
         }
         let last = self.chunks.len() - 1;
+        let bytes = &self.chunks[last].bytes;
+        let wanted = bytes.len() + len;
+        if wanted > bytes.capacity().max(KEPT)
+            && let Some(mut larger) = pooled(wanted)
+        {
+            larger.extend_from_slice(bytes);
+            let smaller = std::mem::replace(&mut self.chunks[last].bytes, larger);
+            self.keep(smaller);
+        }
         let chunk = &mut self.chunks[last];
         encode(&mut chunk.bytes, frame, mask::next_key(), payload);
         chunk
@@ -118,9 +135,16 @@ impl Outbox {
             return;
         }
         self.originals -= chunk.originals.iter().map(Vec::len).sum::<usize>();
-        if self.spare.capacity() == 0 && chunk.bytes.capacity() <= KEPT {
-            self.spare = chunk.bytes;
-            self.spare.clear();
+        self.keep(chunk.bytes);
+    }
+
+    /// Keeps memory for the next frames, here or for all connections.
+    fn keep(&mut self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        if bytes.capacity() > KEPT {
+            give(bytes);
+        } else if self.spare.capacity() == 0 {
+            self.spare = bytes;
         }
     }
 
@@ -179,6 +203,29 @@ impl Outbox {
         }
         self.chunks.retain(|chunk| !chunk.rest().is_empty());
         messages
+    }
+}
+
+/// Memory from the pool that so many bytes fit into. A pool that is in use, perhaps by a thread that
+/// did not survive a fork, is passed over.
+fn pooled(len: usize) -> Option<Vec<u8>> {
+    if len > POOLED_MAX {
+        return None;
+    }
+    let mut pool = POOL.try_lock().ok()?;
+    let at = pool.iter().position(|bytes| bytes.capacity() >= len)?;
+    Some(pool.swap_remove(at))
+}
+
+fn give(bytes: Vec<u8>) {
+    if bytes.capacity() > POOLED_MAX {
+        return;
+    }
+    if let Ok(mut pool) = POOL.try_lock() {
+        if pool.len() == POOLED {
+            pool.remove(0);
+        }
+        pool.push(bytes);
     }
 }
 

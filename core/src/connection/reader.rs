@@ -81,13 +81,16 @@ impl Reader {
     /// fair share was read. The number is 0 if no byte came, else how many at least.
     pub(crate) fn read(&mut self, scratch: &mut Scratch, sink: &mut impl Sink) -> (Stop, usize) {
         if self.has_left() {
-            let left = mem::take(&mut self.left);
+            let mut left = mem::take(&mut self.left);
             let mut rest = &left[mem::take(&mut self.left_taken)..];
             let stop = self.decode(&mut rest, sink);
             let len = rest.len();
             if len > 0 {
                 self.left_taken = left.len() - len;
                 self.left = left;
+            } else if left.capacity() > scratch.spare.capacity() {
+                left.clear();
+                scratch.spare = left;
             }
             if let Some(stop) = stop {
                 return (stop, 0);
@@ -119,19 +122,25 @@ impl Reader {
         sink: &mut impl Sink,
         total: &mut usize,
     ) -> Option<Stop> {
-        match self.link.clone().read(scratch) {
+        let mut left = mem::take(&mut scratch.spare);
+        let stop = match self.link.clone().read(scratch) {
             Ok(Got::Bytes { bytes, more }) => {
                 *total += bytes.len().max(1);
                 let mut rest = bytes;
                 let stop = self.decode(&mut rest, sink);
-                self.left_taken = 0;
-                self.left = rest.to_vec();
+                left.extend_from_slice(rest);
                 stop.or(if more { None } else { Some(Stop::Idle) })
             }
             Ok(Got::Nothing) => Some(Stop::Idle),
             Ok(Got::End) => Some(Stop::End(End::Eof)),
             Err(error) => Some(Stop::End(End::Failed(error))),
+        };
+        if left.is_empty() {
+            scratch.spare = left;
+        } else {
+            self.left = left;
         }
+        stop
     }
 
     /// The rest of a large message, straight into its memory. The outer `None`:

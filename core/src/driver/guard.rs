@@ -5,7 +5,7 @@
 //! host did not drive such a client since the last tick, the runtime reads in
 //! its place: pings are answered, messages wait in the inbox in order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +24,7 @@ pub(crate) struct Guard {
     poll: Poll,
     watched: Mutex<HashMap<u64, Weak<Shared>>>,
     /// Clients that hold bytes which their socket does not show any more.
-    hidden: Mutex<BTreeSet<u64>>,
+    hidden: Mutex<HashSet<u64>>,
     next: AtomicU64,
     ticking: AtomicBool,
 }
@@ -70,14 +70,15 @@ impl Guard {
         lock(&self.watched).remove(&key);
     }
 
-    fn look(&self) {
+    /// `hidden` is empty, before and afterwards: memory from tick to tick.
+    fn look(&self, hidden: &mut HashSet<u64>) {
         self.poll.ready(|key| {
             if let Some(client) = self.client(key) {
                 client.stand_in();
             }
         });
-        let hidden = std::mem::take(&mut *lock(&self.hidden));
-        for key in hidden {
+        std::mem::swap(&mut *lock(&self.hidden), hidden);
+        for key in hidden.drain() {
             if let Some(client) = self.client(key)
                 && client.has_hidden()
             {
@@ -94,11 +95,12 @@ impl Guard {
 
 async fn tick(shard: &'static Shard) {
     let guard = shard.guard();
+    let mut hidden = HashSet::new();
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        guard.look();
+        guard.look(&mut hidden);
         if lock(&guard.watched).is_empty() {
             guard.ticking.store(false, Ordering::Release);
             // Somebody may have come between the look and the store.

@@ -15,11 +15,14 @@ const CIPHER: usize = 128 << 10;
 pub(crate) struct Scratch {
     pub(crate) plain: Box<[u8]>,
     cipher: Option<Box<[u8]>>,
+    /// Empty memory for what a turn leaves undecoded. A connection has it until that is
+    /// decoded, and gives it back.
+    pub(crate) spare: Vec<u8>,
 }
 
 impl Scratch {
     fn new() -> Box<Scratch> {
-        Box::new(Scratch { plain: zeroed(PLAIN), cipher: None })
+        Box::new(Scratch { plain: zeroed(PLAIN), cipher: None, spare: Vec::new() })
     }
 
     /// Both buffers, for a TLS connection.
