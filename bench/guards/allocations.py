@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-import opponent
+import test_server
 
 PROGRAM = "build/guards/allocations"
 MODES = ("callback", "hosted")
@@ -40,7 +40,7 @@ def run(way: str, mode: str, url: str, messages: int, size: int) -> tuple[int, s
     """How many allocations there were, and the stacks of the first."""
     said = subprocess.run(
         [PROGRAM, way, mode, url, str(messages), str(size)],
-        cwd=opponent.ROOT,
+        cwd=test_server.ROOT,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -72,7 +72,7 @@ def places(stacks: str) -> list[str]:
 
 def main() -> None:
     failures = []
-    with opponent.started() as base:
+    with test_server.started() as base:
         for way, path, messages, sizes in TRAFFIC:
             allowed = messages // BURST if way == "burst" else ONCE
             for mode in MODES:

@@ -1,9 +1,11 @@
 # What a connection costs when one process holds 10,000 of them.
 
-.PHONY: bench-scale
-bench-scale: setup $(OPPONENT) $(BUILD)/bench/scale/c node-build ## what one of 10,000 connections costs
-	$(CARGO) build --release --locked -p longwire-bench-peers --bin scale
-	.local/bench-venv/bin/python bench/scale/run.py
+.PHONY: bench-scale bench-scale-programs
+
+bench-scale: bench-ready # the part of `make bench` that takes longest, alone
+	$(BENCH_VENV)/bin/python bench/scale/run.py
+
+bench-scale-programs: $(BUILD)/bench/scale/c bench-rust
 
 $(BUILD)/bench/scale/c: bench/scale/c.c $(C_STAGED)
 	@mkdir -p $(@D)
