@@ -118,7 +118,8 @@ interop-examples: setup rust-programs c-examples py-dev node-build node-deps
 .PHONY: rust-lint rust-test rust-docs rust-programs
 rust-lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	@# The benchmark's peers, which bring much with them, are looked at by `make bench-lint`.
+	$(CARGO) clippy --release --locked --workspace --exclude longwire-bench-peers --all-targets -- -D warnings
 
 # The servers of tests and the simulation are built by themselves: together with the
 # others they would have their features of tokio forced on them, and the core would

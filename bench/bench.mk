@@ -6,7 +6,7 @@ BENCH_NODE := bench/programs/node
 BENCH_PACKAGES := libboost-dev libwebsockets-dev libssl-dev zlib1g-dev
 BENCH_ROUNDS ?= 7
 
-.PHONY: bench bench-ready bench-packages bench-report bench-syscalls
+.PHONY: bench bench-ready bench-lint bench-packages bench-report bench-syscalls
 
 bench: bench-ready
 	$(BENCH_VENV)/bin/python bench/run.py --rounds $(BENCH_ROUNDS)
@@ -16,6 +16,11 @@ bench: bench-ready
 
 bench-report: # of what was measured last
 	$(BENCH_VENV)/bin/python bench/report.py
+
+bench-lint: bench-ready
+	$(CARGO) clippy --release --locked -p longwire-bench-peers --all-targets -- -D warnings
+	for programs in bench bench/programs/python bench/scale; do \
+	  $(PY_MYPY) --python-executable $(CURDIR)/$(BENCH_VENV)/bin/python $$programs/*.py; done
 
 # All that is measured, and all that it is measured with.
 bench-ready: setup bench-packages c-lib py-wheel node-build

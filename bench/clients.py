@@ -64,7 +64,7 @@ CLIENTS = (
 
 @dataclass(frozen=True)
 class Aim:
-    """At least `factor` times the best of `peers`; of a round trip at most, above the raw socket."""
+    """At least `factor` times the best of `peers`; at most, if it is a round trip's time."""
 
     client: str
     workload: str

@@ -28,7 +28,9 @@ ROWS = (
 )
 
 
-def _bars(language: str, name: str, scale: float, results: Results) -> list[tuple[str, float, bool]]:
+def _bars(
+    language: str, name: str, scale: float, results: Results
+) -> list[tuple[str, float, bool]]:
     records = results.get(name, {})
     workload = figures.BY_NAME[name]
     bars = []
@@ -70,7 +72,11 @@ def draw(results: Results, path: pathlib.Path) -> None:
     mpl.rcParams["font.family"] = "sans-serif"
     rows = [row for row in ROWS if results.get(row[0])]
     figure, grid = plt.subplots(
-        len(rows), len(LANGUAGES), figsize=(13, 2.3 * len(rows)), squeeze=False, layout="constrained"
+        len(rows),
+        len(LANGUAGES),
+        figsize=(13, 2.3 * len(rows)),
+        squeeze=False,
+        layout="constrained",
     )
     figure.patch.set_facecolor("white")
     for line, (name, title, unit, scale) in zip(grid, rows, strict=True):
@@ -80,6 +86,8 @@ def draw(results: Results, path: pathlib.Path) -> None:
                 axes.set_visible(False)
                 continue
             _panel(axes, bars, unit)
-            axes.set_title(f"{language}: {title}", loc="left", fontsize=9, color=TEXT, fontweight="bold")
+            axes.set_title(
+                f"{language}: {title}", loc="left", fontsize=9, color=TEXT, fontweight="bold"
+            )
     figure.savefig(path, format="svg", metadata={"Date": None})
     plt.close(figure)

@@ -1,6 +1,6 @@
 """Makes bench/RESULTS.md and its plot of what run.py, scale/run.py and weight.py wrote.
 
-    report.py [--json FILE] [--scale FILE] [--weight FILE]
+report.py [--json FILE] [--scale FILE] [--weight FILE]
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ BUILD = HERE.parent / "build/bench"
 INTRODUCTION = """\
 # longwire beside its peers
 
-Written by `make bench`, all in one run: every client did every piece of work in turn, round by round. Rates and CPU
-times are medians of the rounds; round trips are the lowest median of many short rounds, less the raw socket's. What the
-workloads are and how it is measured: [README.md](README.md). Where the time goes: [docs/performance.md](../docs/performance.md).
+Written by `make bench`, all in one run: every client did every piece of work in turn, round by
+round. Rates and CPU times are medians of the rounds; round trips are the lowest median of many
+short rounds, less the raw socket's. What the workloads are and how it is measured:
+[README.md](README.md). Where the time goes: [docs/performance.md](../docs/performance.md).
 
 ![longwire and its peers](results.svg)
 """
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -80,7 +83,13 @@ def workload_table(workload: Workload, results: Results) -> str:
             row = [f"{share:.2f}", cost, peak]
         else:
             rates = sorted(map(figures.rate, records))
-            row = [per_second(median(rates)), per_second(rates[0]), per_second(rates[-1]), cost, peak]
+            row = [
+                per_second(median(rates)),
+                per_second(rates[0]),
+                per_second(rates[-1]),
+                cost,
+                peak,
+            ]
         rows.append([strong(name), *row])
     head = {
         "echo": ["µs above raw", "p50", "p99", "CPU each", "peak MiB"],
@@ -96,10 +105,11 @@ def aims_table(results: Results) -> str:
     for found in figures.outcomes(results):
         aim = found.aim
         low = is_round_trip(figures.BY_NAME[aim.workload])
-        wanted = f"{'≤' if low else '≥'} {aim.factor:.3g} × {'the best' if len(aim.peers) > 1 else aim.peers[0]}"
-        got = f"{found.ratio:.2f} ×"
+        peers = "the best" if len(aim.peers) > 1 else aim.peers[0]
+        wanted = f"{'≤' if low else '≥'} {aim.factor:.3g} {TIMES} {peers}"
+        got = f"{found.ratio:.2f} {TIMES}"
         if found.cpu_ratio is not None:
-            got += f", CPU {found.cpu_ratio:.2f} ×"
+            got += f", CPU {found.cpu_ratio:.2f} {TIMES}"
         if found.figure is not None:
             unit = "µs" if low else "ns"
             wanted += f", ≤ {aim.limit:g} {unit}"
@@ -125,7 +135,11 @@ def main() -> None:
     parts += ["", "## Aims\n", aims_table(results), ""]
     for workload in WORKLOADS:
         if results.get(workload.name):
-            parts += [f"## {workload.name[0].upper()}{workload.name[1:]}\n", workload_table(workload, results), ""]
+            parts += [
+                f"## {workload.name[0].upper()}{workload.name[1:]}\n",
+                workload_table(workload, results),
+                "",
+            ]
     for path in (arguments.scale, arguments.weight):
         extra = read(path)
         if extra is not None:

@@ -118,7 +118,7 @@ def machine() -> dict[str, str]:
         "cc": ["cc", "--version"],
     }
     return {
-        "processors": f"{len(PROCESSORS)} × {model}",
+        "processors": f"{len(PROCESSORS)} of {model}",
         "kernel": f"{platform.system()} {platform.release()}",
         "date": time.strftime("%Y-%m-%d"),
         **{

@@ -19,8 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TURNS = 15
 PYTHON = ".local/bench-venv/bin/python"
 
-PEERS_PYTHON = {"longwire": "longwire", "picows": "picows", "aiohttp": "aiohttp",
-                "websockets": "websockets.asyncio.client", "websocket-client": "websocket"}  # fmt: skip
+PEERS_PYTHON = ("longwire", "picows", "aiohttp", "websockets.asyncio.client", "websocket")
 PEERS_NODE = {"longwire": "../../../bindings-node/index.js", "ws": "ws", "undici": "undici"}
 
 
@@ -43,7 +42,9 @@ def took(command: list[str], folder: pathlib.Path) -> float:
     return best * 1000
 
 
-def loads(commands: dict[str, list[str]], nothing: list[str], folder: pathlib.Path) -> list[list[str]]:
+def loads(
+    commands: dict[str, list[str]], nothing: list[str], folder: pathlib.Path
+) -> list[list[str]]:
     base = took(nothing, folder)
     return [[name, f"{took(command, folder) - base:.1f} ms"] for name, command in commands.items()]
 
@@ -60,18 +61,16 @@ def main(target: str) -> None:
         ["the Node addon, compressed", mebibytes(len(gzip.compress(addon.read_bytes())))],
     ]
     python, node = str(ROOT / PYTHON), "node"
-    imports = loads(
-        {f"`import {module}`": [python, "-c", f"import {module}"] for module in PEERS_PYTHON.values()},
-        [python, "-c", "import asyncio, ssl"], ROOT,
-    )  # fmt: skip
-    folder = ROOT / "bench/programs/node"
-    requires = loads(
-        {f"`require('{name}')`": [node, "-e", f"require('{path}')"] for name, path in PEERS_NODE.items()},
-        [node, "-e", "0"], folder,
-    )  # fmt: skip
+    modules = {f"`import {name}`": [python, "-c", f"import {name}"] for name in PEERS_PYTHON}
+    imports = loads(modules, [python, "-c", "import asyncio, ssl"], ROOT)
+    packages = {
+        f"`require('{name}')`": [node, "-e", f"require('{path}')"]
+        for name, path in PEERS_NODE.items()
+    }
+    requires = loads(packages, [node, "-e", "0"], ROOT / "bench/programs/node")
     text = [
-        "Link-time optimisation, one codegen unit, dependencies without their default features. Importing is counted beyond",
-        "`import asyncio, ssl`.\n",
+        "Link-time optimisation, one codegen unit, dependencies without their default features.",
+        "Importing is counted beyond `import asyncio, ssl`.\n",
     ]
     tables = [
         {"head": ["what", "size"], "rows": sizes},
