@@ -20,7 +20,7 @@ OURS, PEERS, TEXT = "#d9480f", "#adb5bd", "#343a40"
 LANGUAGES = ("C", "Python", "Node")
 #: Workload, title, unit, what a message counts for.
 ROWS = (
-    ("round trip 64 B", "Round trip of 64 bytes, above a raw socket", "µs (less is better)", 1.0),
+    ("round trip 64 B", "Round trip of 64 bytes", "µs above a raw socket (less is better)", 1.0),
     ("flood 64 B", "Receiving messages of 64 bytes", "million messages/s", 1e-6),
     ("flood 1 MB", "Receiving messages of 1 MB", "GB/s", 1e-3),
     ("sink 64 B", "Sending messages of 64 bytes", "million messages/s", 1e-6),
