@@ -146,7 +146,7 @@ pub unsafe extern "C" fn lw_client_new(
                     theirs.core.wait();
                 }
                 let pointer = Arc::as_ptr(&theirs).cast_mut();
-                translator.deliver(event, |event| callback(pointer, event, user.pointer()));
+                translator.deliver(&event, |event| callback(pointer, event, user.pointer()));
             })?;
             handle.core.get_or_init(|| core);
             client.write(Arc::into_raw(handle).cast_mut());
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn lw_client_drive(
             // SAFETY: C promises a function that takes these arguments.
             core.drive(budget, &mut |event| {
                 if !ours.has_ended() {
-                    translator.deliver(event, |event| callback(client, event, user));
+                    translator.deliver(&event, |event| callback(client, event, user));
                 }
             })
         })

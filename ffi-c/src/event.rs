@@ -177,8 +177,8 @@ impl Translator {
 
     /// Hands event to callback while everything it points to is alive.
     #[inline]
-    pub(crate) fn deliver(&mut self, event: Event<'_>, callback: impl FnOnce(&lw_event)) {
-        if let Event::Message(message) = &event {
+    pub(crate) fn deliver(&mut self, event: &Event<'_>, callback: impl FnOnce(&lw_event)) {
+        if let Event::Message(message) = event {
             let bytes = message.as_bytes();
             self.message.is_text = message.kind() == MessageKind::Text;
             self.message.data = data(bytes);
@@ -196,7 +196,7 @@ fn data(bytes: &[u8]) -> *const u8 {
 }
 
 /// Translates what is no message.
-fn deliver(event: Event<'_>, callback: impl FnOnce(&lw_event)) {
+fn deliver(event: &Event<'_>, callback: impl FnOnce(&lw_event)) {
     match event {
         Event::Chunk(chunk) => callback(&lw_event {
             is_text: chunk.kind == MessageKind::Text,
@@ -343,7 +343,7 @@ mod tests {
         let mut opened = Opened::default();
         opened.headers.push(("x-one".into(), b"1".to_vec()));
         let mut seen = false;
-        deliver(Event::Open(&opened), |event| {
+        deliver(&Event::Open(&opened), |event| {
             let (mut value, mut len) = (ptr::null(), 9);
             // SAFETY: all pointers are valid.
             unsafe {
@@ -367,7 +367,7 @@ mod tests {
             unsent_messages: 0,
             unsent_bytes: 0,
         };
-        deliver(Event::Closed(&closed), |event| {
+        deliver(&Event::Closed(&closed), |event| {
             // SAFETY: the reason is followed by a NUL.
             let reason = unsafe { std::slice::from_raw_parts(event.reason.cast::<u8>(), 4) };
             assert_eq!((reason, event.reason_len), (&b"a\0b\0"[..], 3));
