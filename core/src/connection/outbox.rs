@@ -8,25 +8,17 @@
 //! so it is kept as it was as well, until it has left.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 
 use crate::event::MessageKind;
 use crate::protocol::encoder::{Frame, encode, encoded_len};
 use crate::protocol::frame::OpCode;
-use crate::protocol::mask;
+use crate::protocol::{mask, memory};
 
 /// Small frames share a chunk up to this size; it is also the size of a write
 /// when a burst has piled up.
 const CHUNK: usize = 64 << 10;
-/// An idle connection keeps no more than this; larger memory goes back to a pool that all
-/// connections of the process share.
+/// An idle connection keeps no more than this; larger memory goes back to [`memory`].
 const KEPT: usize = 4 << 10;
-/// Pieces of memory in that pool, …
-const POOLED: usize = 4;
-/// … and the largest of them. Memory that grows can double.
-const POOLED_MAX: usize = 2 * CHUNK;
-
-static POOL: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -108,7 +100,7 @@ impl Outbox {
         let bytes = &self.chunks[last].bytes;
         let wanted = bytes.len() + len;
         if wanted > bytes.capacity().max(KEPT)
-            && let Some(mut larger) = pooled(wanted)
+            && let Some(mut larger) = memory::take(wanted, usize::MAX)
         {
             larger.extend_from_slice(bytes);
             let smaller = std::mem::replace(&mut self.chunks[last].bytes, larger);
@@ -140,10 +132,10 @@ impl Outbox {
 
     /// Keeps memory for the next frames, here or for all connections.
     fn keep(&mut self, mut bytes: Vec<u8>) {
-        bytes.clear();
         if bytes.capacity() > KEPT {
-            give(bytes);
+            memory::give(bytes);
         } else if self.spare.capacity() == 0 {
+            bytes.clear();
             self.spare = bytes;
         }
     }
@@ -203,29 +195,6 @@ impl Outbox {
         }
         self.chunks.retain(|chunk| !chunk.rest().is_empty());
         messages
-    }
-}
-
-/// Memory from the pool that so many bytes fit into. A pool that is in use, perhaps by a thread that
-/// did not survive a fork, is passed over.
-fn pooled(len: usize) -> Option<Vec<u8>> {
-    if len > POOLED_MAX {
-        return None;
-    }
-    let mut pool = POOL.try_lock().ok()?;
-    let at = pool.iter().position(|bytes| bytes.capacity() >= len)?;
-    Some(pool.swap_remove(at))
-}
-
-fn give(bytes: Vec<u8>) {
-    if bytes.capacity() > POOLED_MAX {
-        return;
-    }
-    if let Ok(mut pool) = POOL.try_lock() {
-        if pool.len() == POOLED {
-            pool.remove(0);
-        }
-        pool.push(bytes);
     }
 }
 

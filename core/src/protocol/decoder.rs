@@ -20,12 +20,13 @@
 mod check;
 mod parts;
 
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
 use simdutf8::basic;
 
 use super::deflate::Inflater;
 use super::frame::OpCode;
+use super::memory;
 use super::utf8::Utf8Stream;
 use super::violation::Violation;
 use crate::event::{Chunk, Message, MessageKind};
@@ -440,6 +441,10 @@ impl Decoder {
     /// Makes room for the rest of the current frame: exactly for the first, so that a
     /// message in one frame has its final memory; with reserve for fragments.
     fn reserve(&mut self) -> Result<(), Violation> {
+        if self.buffer.capacity() == 0 && self.remaining >= DIRECT_MIN {
+            // The user may keep it: not much more than is needed.
+            self.buffer = memory::take(self.remaining, 2 * self.remaining).unwrap_or_default();
+        }
         let reserved = if self.fragments <= 1 {
             self.buffer.try_reserve_exact(self.remaining)
         } else {
@@ -494,7 +499,7 @@ impl Decoder {
     fn let_go(&mut self) {
         self.buffer.clear();
         if self.buffer.capacity() > KEEP_MAX {
-            self.buffer = Vec::new();
+            memory::give(mem::take(&mut self.buffer));
         }
         self.stage = self.idle();
     }

@@ -19,6 +19,7 @@ pub(crate) mod entropy;
 pub mod frame;
 pub mod handshake;
 pub mod mask;
+pub(crate) mod memory;
 pub(crate) mod proxy;
 pub(crate) mod redirect;
 pub(crate) mod retry_after;

@@ -28,6 +28,7 @@ mod protocol {
     pub mod entropy;
     pub mod frame;
     pub mod mask;
+    pub(crate) mod memory;
     pub mod utf8;
     pub mod violation;
 }

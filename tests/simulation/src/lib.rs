@@ -64,6 +64,7 @@ mod protocol {
     pub mod frame;
     pub mod handshake;
     pub mod mask;
+    pub(crate) mod memory;
     pub mod proxy;
     pub mod redirect;
     pub mod retry_after;
