@@ -72,7 +72,7 @@ docs: setup py-venv rust-docs ## the documentation: links, snippets, the Rust re
 install: c-install ## library, headers, pkg-config and CMake files below PREFIX (/usr/local)
 
 .PHONY: bench
-bench: ## longwire and its peers, in turn (an hour); writes bench/RESULTS.md
+bench: ## longwire and its peers, in turn (half an hour); writes bench/RESULTS.md
 
 .PHONY: conformance
 conformance: ## the Autobahn suite in full, through C, Python and Node (half an hour)

@@ -22,13 +22,13 @@ class Workload:
 
 
 #: How long one run of a client lasts, roughly, where the count is not fixed.
-SECONDS = 0.25
+SECONDS = 0.15
 
 _FLOOD = "/flood?count={count}&size={size}&kind="
 
 WORKLOADS = (
-    Workload("round trip 64 B", "echo", "/echo", 64, count=1500, rounds=30),
-    Workload("round trip 16 KiB", "echo", "/echo", 16 << 10, count=1000, rounds=15),
+    Workload("round trip 64 B", "echo", "/echo", 64, count=800, rounds=30),
+    Workload("round trip 16 KiB", "echo", "/echo", 16 << 10, count=500, rounds=10),
     Workload("flood 64 B", "flood", _FLOOD + "binary", 64),
     Workload("flood 64 B text", "flood", _FLOOD + "text", 64),
     Workload("flood 1 KiB", "flood", _FLOOD + "binary", 1024),
@@ -38,13 +38,13 @@ WORKLOADS = (
     Workload("flood 1 KiB JSON, deflate", "flood", _FLOOD + "text&deflate=1", 1024),
     Workload("sink 64 B", "sink", "/sink?count={count}", 64),
     Workload("sink 1 MB", "sink", "/sink?count={count}", 1_000_000),
-    Workload("wss round trip 64 B", "echo", "/echo", 64, "wss", count=1500, rounds=30),
+    Workload("wss round trip 64 B", "echo", "/echo", 64, "wss", count=800, rounds=15),
     Workload("wss flood 1 MB", "flood", _FLOOD + "binary", 1_000_000, "wss"),
     Workload(
         "ticks, the host busy half of the time",
-        "tick", "/tick?count={count}&interval={size}", 500, count=1500,
+        "tick", "/tick?count={count}&interval={size}", 500, count=800,
     ),
-    Workload("100 connections", "many", "/steady?interval=1000", 4, count=100, rounds=3),
+    Workload("100 connections", "many", "/steady?interval=1000", 2, count=100, rounds=2),
 )  # fmt: skip
 
 
