@@ -138,6 +138,8 @@ def main() -> None:
     arguments = parser.parse_args()
     clients = [c for c in CLIENTS if arguments.client is None or c.name in arguments.client]
     results: dict[str, dict[str, list[Record]]] = {}
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    where = machine()
     with opponent() as server:
         for workload in WORKLOADS:
             if arguments.workload is not None and workload.name not in arguments.workload:
@@ -147,9 +149,9 @@ def main() -> None:
                 rounds = workload.rounds
             begun = time.monotonic()
             results[workload.name] = measure(clients, workload, rounds, server)
+            # What was measured is there, should the rest be interrupted.
+            arguments.json.write_text(json.dumps({"machine": where, "results": results}))
             print(f"{workload.name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps({"machine": machine(), "results": results}))
 
 
 if __name__ == "__main__":
