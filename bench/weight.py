@@ -16,7 +16,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TURNS = 15
+TURNS = 9
 PYTHON = ".local/bench-venv/bin/python"
 
 PEERS_PYTHON = ("longwire", "picows", "aiohttp", "websockets.asyncio.client", "websocket")
