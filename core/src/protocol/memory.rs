@@ -6,8 +6,10 @@
 
 use std::sync::Mutex;
 
-/// The most that stays.
+/// The most that stays, in bytes, …
 const MOST: usize = 8 << 20;
+/// … and in pieces: they are looked through.
+const PIECES: usize = 32;
 
 struct Pool {
     pieces: Vec<Vec<u8>>,
@@ -36,7 +38,7 @@ pub(crate) fn give(mut piece: Vec<u8>) {
     }
     piece.clear();
     if let Ok(mut pool) = POOL.try_lock() {
-        while pool.bytes + piece.capacity() > MOST {
+        while pool.bytes + piece.capacity() > MOST || pool.pieces.len() == PIECES {
             pool.bytes -= pool.pieces.remove(0).capacity();
         }
         pool.bytes += piece.capacity();
@@ -67,8 +69,11 @@ mod tests {
             give(vec![7; 1 << 20]);
         }
         give(Vec::with_capacity(MOST + 1));
+        for _ in 0..2 * PIECES {
+            give(vec![7; 8 << 10]);
+        }
         let pool = POOL.lock().unwrap();
-        assert!(pool.bytes <= MOST);
+        assert!(pool.bytes <= MOST && pool.pieces.len() <= PIECES);
         assert_eq!(pool.bytes, pool.pieces.iter().map(Vec::capacity).sum());
         assert!(pool.pieces.iter().all(Vec::is_empty));
     }
