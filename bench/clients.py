@@ -42,6 +42,7 @@ CLIENTS = (
     _native("libwebsockets", "build/bench/peers/libwebsockets"),
     _native("tokio-tungstenite", "target/release/tokio-tungstenite"),
     _native("fastwebsockets", "target/release/fastwebsockets"),
+    _native("yawc", "target/release/yawc"),
     _python("longwire async for", "longwire_asyncio", ours=True),
     _python("longwire on_message", "longwire_callback", ours=True),
     _python("longwire.sync", "longwire_blocking", ours=True),

@@ -1,7 +1,6 @@
 # The programs of the benchmark: one command line, a client each.
 
 BENCH_PEERS := $(addprefix $(BUILD)/bench/peers/,longwire raw beast libwebsockets)
-BENCH_RUST := $(addprefix target/release/,tokio-tungstenite fastwebsockets yawc)
 
 .PHONY: bench-programs
 bench-programs: $(BENCH_PEERS) bench-rust
