@@ -23,7 +23,7 @@ BUILD = HERE.parent / "build/bench"
 INTRODUCTION = """\
 # longwire beside its peers
 
-Written by `make bench`, all in one run: every client did every piece of work in turn, round by
+Written by `make bench`: in one run every client did every piece of work in turn, round by
 round. Rates and CPU times are medians of the rounds; round trips are the lowest median of many
 short rounds, less the raw socket's. What the workloads are and how it is measured:
 [README.md](README.md). Where the time goes: [docs/performance.md](../docs/performance.md).
