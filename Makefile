@@ -1,8 +1,8 @@
 # longwire: everything a person or a machine does with this repository.
 #
 # Each language keeps its rules beside its code (c.mk, python.mk, node.mk).
-# All Rust is built in the release profile and in one target directory, so that
-# no dependency is compiled twice.
+# All Rust is in one target directory: what is shipped in the profile `dist`, everything else in
+# `release`, which links quickly.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -137,4 +137,4 @@ rust-docs:
 
 rust-programs:
 	$(CARGO) build --release --locked -p longwire-test-server
-	$(CARGO) build --release --locked -p longwire-ffi -p longwire-example -p longwire-violations
+	$(CARGO) build --release --locked -p longwire-example -p longwire-violations

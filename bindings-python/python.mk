@@ -1,4 +1,4 @@
-# The Python package: built by maturin in the release profile, in the target
+# The Python package: built by maturin in the profile `dist`, in the target
 # directory of the workspace, and tested as users get it: from the wheel.
 
 PY_DIR := bindings-python
@@ -28,7 +28,7 @@ py-wheel: .local/wheel.stamp
 .local/wheel.stamp: .local/venv.stamp $(PY_SOURCES)
 	mkdir -p $(PY_WHEELS)
 	rm -f $(PY_WHEELS)/longwire-*.whl $(PY_DIR)/python/longwire/*.so
-	$(MATURIN) build --release --locked --manifest-path $(PY_DIR)/Cargo.toml --out $(PY_WHEELS)
+	$(MATURIN) build --profile dist --locked --manifest-path $(PY_DIR)/Cargo.toml --out $(PY_WHEELS)
 	touch $@
 
 py-install-test: .local/wheel-installed.stamp

@@ -17,12 +17,12 @@ C_SOVERSION := $(firstword $(subst ., ,$(C_VERSION)))
 C_SERIES := $(C_SOVERSION).$(word 2,$(subst ., ,$(C_VERSION)))
 
 # `dev` compiles faster and checks arithmetic.
-C_PROFILE ?= release
+C_PROFILE ?= dist
 C_TARGET := target/$(patsubst dev,debug,$(C_PROFILE))
 C_CARGO_FLAGS := --profile $(C_PROFILE) --locked -q
 
 C_ARCHIVE := $(C_TARGET)/liblongwire_ffi.a
-C_SERVER := $(C_TARGET)/longwire-test-server
+C_SERVER := target/release/longwire-test-server
 C_SHARED := $(BUILD)/lib/liblongwire.so.$(C_VERSION)
 C_STATIC := $(BUILD)/lib/liblongwire.a
 C_SYSTEM_LIBS := $(BUILD)/lib/system-libs
@@ -38,7 +38,7 @@ $(C_ARCHIVE): c-force
 	$(CARGO) build $(C_CARGO_FLAGS) -p longwire-ffi
 
 $(C_SERVER): c-force
-	$(CARGO) build $(C_CARGO_FLAGS) -p longwire-test-server
+	$(CARGO) build --release --locked -q -p longwire-test-server
 
 # --- The library --------------------------------------------------------------
 

@@ -14,7 +14,7 @@ bench-guards-update: guard-programs
 # Together with the C interface, as alone the core would be compiled once more: a program
 # links it in another form than a library does.
 guard-programs: $(BUILD)/guards/allocations $(TEST_SERVER)
-	$(CARGO) build --release --locked -p longwire-guards -p longwire-ffi
+	$(CARGO) build --profile dist --locked -p longwire-guards -p longwire-ffi
 
 $(BUILD)/guards/allocations: bench/guards/allocations.c $(C_STAGED)
 	@mkdir -p $(@D)

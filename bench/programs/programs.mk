@@ -26,4 +26,4 @@ $(BUILD)/bench/peers/beast: bench/programs/c/beast.cpp
 # Cargo knows what they depend on.
 .PHONY: bench-rust
 bench-rust:
-	$(CARGO) build --release --locked -p longwire-bench-peers
+	$(CARGO) build --profile dist --locked -p longwire-bench-peers

@@ -1,10 +1,10 @@
 // longwire's persistent client, iterated over.
 import { once } from 'node:events';
 import { connect } from '../../../bindings-node/index.mjs';
-import { Span, checkFlood, checkMany, now, run, sleep, tickTaken } from './measuring.mjs';
+import { HIGH_WATER, Span, checkFlood, checkMany, now, run, sleep, tickTaken } from './measuring.mjs';
 
 const open = ({ url, isDeflated, caFile }) =>
-  connect(url, { compression: isDeflated, tls: { caFile } });
+  connect(url, { compression: isDeflated, sendBuffer: 2 * HIGH_WATER, tls: { caFile } });
 
 async function echo(task) {
   const payload = new Uint8Array(task.size);

@@ -30,3 +30,4 @@ pub use handle::{Client, Drive, SendOptions, Sent};
 pub use message_writer::MessageWriter;
 pub(crate) use shared::Shared;
 pub use stats::Stats;
+pub(crate) use writer::TAIL;

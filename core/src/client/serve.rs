@@ -247,9 +247,19 @@ impl Connection<'_> {
             self.close_by = Some(deadline(self.shared.config.close_timeout));
         }
         if signals & signal::WRITE != 0 {
-            self.shared.follow_up(self.shared.writer.flush());
+            self.write();
         }
         None
+    }
+
+    /// Writes what a burst left behind, when it seems to be over.
+    fn write(&self) {
+        let todo = match self.shared.writer.sweep() {
+            Some(todo) => todo,
+            None if self.shared.shard.soon(self.client.downgrade()) => return,
+            None => self.shared.writer.flush(),
+        };
+        self.shared.follow_up(todo);
     }
 
     fn next_deadline(&self) -> Instant {

@@ -245,6 +245,11 @@ impl Shared {
         }
     }
 
+    /// Has the lifecycle task look at the writer.
+    pub(crate) fn look_at_writer(&self) {
+        self.signal(signal::WRITE);
+    }
+
     /// The connection of the moment, or the wait for the next one, may mean nothing any more.
     pub(crate) fn network_changed(&self) {
         self.signal(signal::NETWORK);

@@ -29,7 +29,7 @@ use crate::options::Offline;
 use crate::protocol::deflate::Deflater;
 use crate::protocol::encoder::{close_payload, encoded_len};
 use crate::protocol::frame::OpCode;
-use crate::sync::{AtomicU32, AtomicUsize, Instant, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Instant, Mutex, MutexGuard, Ordering};
 use crate::transport::link::Link;
 
 /// Sends closer together than this are a burst.
@@ -37,6 +37,8 @@ const BURST: Duration = Duration::from_micros(20);
 /// So many sends of a burst are written at once; the rest is left to the
 /// runtime, which writes many of them together.
 const BURST_DIRECT: u32 = 2;
+/// What has waited for so long, while the sender wrote nothing, is the end of a burst.
+pub(crate) const TAIL: Duration = Duration::from_micros(50);
 /// Past so many unsent bytes only the latest ping is answered
 /// (RFC 6455 section 5.5.3 allows it), so that a flood of pings costs nothing.
 const PONGS: usize = 64 << 10;
@@ -45,6 +47,8 @@ pub(crate) struct Writer {
     state: Mutex<State>,
     /// Direct writes since bytes last came or the turn ended.
     burst: AtomicU32,
+    /// Not 0: the sender of a burst has written since the runtime last looked.
+    moved: AtomicU32,
     /// A copy of what waits, for readers without the lock.
     buffered: AtomicUsize,
     limit: usize,
@@ -89,6 +93,10 @@ struct State {
     blocked: bool,
     /// The runtime was asked to flush.
     requested: bool,
+    /// The runtime lets a burst go on.
+    let_go_on: bool,
+    /// When the runtime last wrote the rest of a burst.
+    swept: Option<Instant>,
     drain_owed: bool,
     last_direct: Option<Instant>,
     counts: Counts,
@@ -137,6 +145,14 @@ pub(crate) struct Todo {
     pub(crate) owed: bool,
 }
 
+/// How much of the outbox is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    All,
+    /// Chunks that nothing more is put into; of an encrypted connection, all.
+    Full,
+}
+
 /// The result of a flush.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flushed {
@@ -161,11 +177,14 @@ impl Writer {
                 flushing: false,
                 blocked: false,
                 requested: false,
+                let_go_on: false,
+                swept: None,
                 drain_owed: false,
                 last_direct: None,
                 counts: Counts::default(),
             }),
             burst: AtomicU32::new(0),
+            moved: AtomicU32::new(0),
             buffered: AtomicUsize::new(0),
             limit,
             offline,
@@ -241,12 +260,26 @@ impl Writer {
         match (place, turn) {
             (Place::Inside { .. }, _) => scope::defer(),
             (Place::Outside, Turn::Host) => todo.owed = true,
-            (Place::Outside, Turn::None) => {
-                todo.wake = !std::mem::replace(&mut state.requested, true);
-            }
+            (Place::Outside, Turn::None) => return Ok(self.pile_up(state)),
         }
         self.publish(&state);
         Ok(todo)
+    }
+
+    /// A burst goes on: its sender writes what makes a full chunk, as another thread would only move it from
+    /// processor to processor. The runtime sees to the rest.
+    fn pile_up<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Todo {
+        if state.outbox.has_full() {
+            let (written, flushed) = self.write_chunks(state, Extent::Full);
+            state = written;
+            self.moved.store(1, Ordering::Relaxed);
+            if flushed != Flushed::Done {
+                return self.after(state, flushed);
+            }
+        }
+        let rest = state.outbox.unsent() > 0;
+        let wake = rest && !std::mem::replace(&mut state.requested, true);
+        Todo { wake, ..self.after(state, Flushed::Done) }
     }
 
     /// Writes what waits for the end of a turn or batch, if it is in the way

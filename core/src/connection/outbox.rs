@@ -99,9 +99,11 @@ impl Outbox {
         let last = self.chunks.len() - 1;
         let bytes = &self.chunks[last].bytes;
         let wanted = bytes.len() + len;
-        if wanted > bytes.capacity().max(KEPT)
-            && let Some(mut larger) = memory::take(wanted, usize::MAX)
-        {
+        if wanted > bytes.capacity().max(KEPT) {
+            // Small frames that have become many are likely to fill a chunk.
+            let wanted = if bytes.is_empty() { wanted } else { CHUNK };
+            let taken = memory::take(wanted, usize::MAX);
+            let mut larger = taken.unwrap_or_else(|| Vec::with_capacity(wanted));
             larger.extend_from_slice(bytes);
             let smaller = std::mem::replace(&mut self.chunks[last].bytes, larger);
             self.keep(smaller);
@@ -115,6 +117,20 @@ impl Outbox {
     /// [`Outbox::wrote`].
     pub(crate) fn take(&mut self) -> Option<Chunk> {
         self.chunks.pop_front()
+    }
+
+    /// The same if nothing more is put into that chunk.
+    pub(crate) fn take_full(&mut self) -> Option<Chunk> {
+        if self.has_full() { self.take() } else { None }
+    }
+
+    /// Whether there is a chunk that nothing more is put into.
+    pub(crate) fn has_full(&self) -> bool {
+        match self.chunks.len() {
+            0 => false,
+            1 => self.chunks[0].bytes.len() >= CHUNK,
+            _ => true,
+        }
     }
 
     /// Brings back a chunk of which `n` more bytes were written.

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::guard::Guard;
+use super::soon::Soon;
 use crate::client::Shared;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) struct Shard {
     handle: Handle,
     guard: Guard,
+    soon: Soon,
     clients: std::sync::Mutex<HashMap<usize, Weak<Shared>>>,
     stop: std::sync::Mutex<Option<oneshot::Sender<()>>>,
     stopped: std::sync::Mutex<mpsc::Receiver<()>>,
@@ -43,6 +45,12 @@ impl Shard {
     /// The watch over connections whose host does not fetch their bytes.
     pub(crate) fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// Has a client look at its writer in a moment. `false` if that cannot be. Only on the shard's
+    /// thread.
+    pub(crate) fn soon(&'static self, client: Weak<Shared>) -> bool {
+        self.soon.add(self, client)
     }
 
     /// Has [`Shard::each_client`] know a client, until [`Shard::forget`].
@@ -82,6 +90,7 @@ impl Shard {
         Ok(Shard {
             handle,
             guard,
+            soon: Soon::default(),
             clients: std::sync::Mutex::default(),
             stop: std::sync::Mutex::new(Some(stop)),
             stopped: std::sync::Mutex::new(stopped),

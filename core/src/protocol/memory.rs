@@ -19,14 +19,15 @@ struct Pool {
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { pieces: Vec::new(), bytes: 0 });
 
-/// Empty memory for `len` bytes, and for `most` at most: the smallest there is. `None` also if
+/// Empty memory for `len` bytes, and for `most` at most: the smallest there is, and of that the one
+/// that was last in use, which the processor may still have in its cache. `None` also if
 /// somebody else is at it, perhaps a thread that did not survive a fork.
 pub(crate) fn take(len: usize, most: usize) -> Option<Vec<u8>> {
     let mut pool = POOL.try_lock().ok()?;
     let fits = |piece: &Vec<u8>| (len..=most).contains(&piece.capacity());
-    let fitting = pool.pieces.iter().enumerate().filter(|(_, piece)| fits(piece));
+    let fitting = pool.pieces.iter().enumerate().rev().filter(|(_, piece)| fits(piece));
     let (at, _) = fitting.min_by_key(|(_, piece)| piece.capacity())?;
-    let piece = pool.pieces.swap_remove(at);
+    let piece = pool.pieces.remove(at);
     pool.bytes -= piece.capacity();
     Some(piece)
 }

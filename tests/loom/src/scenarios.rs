@@ -25,6 +25,8 @@ const APART: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::ZERO;
 /// A frame of ours with one byte of payload.
 const FRAME: usize = 7;
+/// More than a chunk of the outbox.
+const LARGE: usize = 70_000;
 const ROOMY: usize = usize::MAX;
 
 fn how(turn: Turn) -> How {
@@ -75,10 +77,10 @@ impl Client {
     }
 
     /// Sends, and waits where the buffer is full.
-    fn send(&self, byte: u8, turn: Turn) {
+    fn send(&self, payload: &[u8], turn: Turn) {
         loop {
             let drains = lock(&self.signals).drains;
-            match self.writer.send(MessageKind::Binary, &[byte], how(turn), Place::Outside) {
+            match self.writer.send(MessageKind::Binary, payload, how(turn), Place::Outside) {
                 Ok(todo) => {
                     self.follow_up(todo);
                     if todo.owed {
@@ -110,7 +112,13 @@ impl Client {
                     return;
                 }
             }
-            self.follow_up(self.writer.flush());
+            if let Some(todo) = self.writer.sweep() {
+                self.follow_up(todo);
+            } else {
+                // A moment passes.
+                thread::yield_now();
+                self.signal(|signals| signals.write = true);
+            }
             while self.writer.is_blocked() {
                 link.make_room(step);
                 let (flushed, drain) = self.writer.resume();
@@ -125,7 +133,7 @@ fn sender(client: &Arc<Client>, bytes: &'static [u8], turn: Turn) -> JoinHandle<
     let client = client.clone();
     thread::spawn(move || {
         for byte in bytes {
-            client.send(*byte, turn);
+            client.send(&[*byte], turn);
         }
     })
 }
@@ -208,6 +216,30 @@ pub fn whoever_flushes_takes_along_what_others_add() {
 
 pub fn a_burst_is_left_to_the_runtime() {
     two_senders(TOGETHER, Turn::None, ROOMY, || Link::new(ROOMY, false));
+}
+
+pub fn what_a_full_chunk_leaves_behind_leaves_too() {
+    loom::model(|| {
+        set_step(TOGETHER);
+        let client = Client::new(ROOMY);
+        let link = Arc::new(Link::new(ROOMY, false));
+        client.open(&link);
+        // What is sent directly, so that a burst goes on.
+        client.send(b"1", Turn::None);
+        client.send(b"2", Turn::None);
+        let large = {
+            let client = client.clone();
+            thread::spawn(move || {
+                client.send(&[b'a'; LARGE], Turn::None);
+                client.send(b"b", Turn::None);
+            })
+        };
+        let senders = vec![large, sender(&client, b"x", Turn::None)];
+        run(&client, &link, ROOMY, senders);
+        let mut received = received(&link);
+        received.iter_mut().for_each(Vec::dedup);
+        assert_in_order(&received, &[b"12ab", b"x"]);
+    });
 }
 
 pub fn what_is_owed_leaves_at_the_end_of_the_turn() {

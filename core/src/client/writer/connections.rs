@@ -61,6 +61,7 @@ impl Writer {
         state.phase = Phase::Gated;
         state.blocked = false;
         state.requested = false;
+        state.let_go_on = false;
         self.new_turn();
         self.publish(&state);
         Some((state.epoch, expired))

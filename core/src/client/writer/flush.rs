@@ -1,9 +1,9 @@
 //! From the outbox to the socket, by one thread at a time and without the lock.
 
-use super::{Flushed, PONGS, State, Todo, Writer};
+use super::{Extent, Flushed, PONGS, State, TAIL, Todo, Writer};
 use crate::driver::runtime::lock;
 use crate::protocol::frame::OpCode;
-use crate::sync::{Instant, MutexGuard};
+use crate::sync::{Instant, MutexGuard, Ordering};
 use crate::transport::link::would_block;
 
 impl Writer {
@@ -11,15 +11,38 @@ impl Writer {
     pub(crate) fn flush(&self) -> Todo {
         let mut state = lock(&self.state);
         let requested = std::mem::take(&mut state.requested);
+        state.let_go_on = false;
         if state.flushing || state.blocked {
             return Todo::default();
         }
         let (mut state, flushed) = self.flush_locked(state);
         if requested {
             // The burst that asked for it may go on.
-            state.last_direct = Some(Instant::now());
+            let now = Some(Instant::now());
+            (state.last_direct, state.swept) = (now, now);
         }
         self.after(state, flushed)
+    }
+
+    /// The runtime's look at what a burst left behind: writes it, or answers `None` if the burst
+    /// seems to go on. Then the sender writes whatever becomes a full chunk, and the runtime looks
+    /// again after [`TAIL`].
+    pub(crate) fn sweep(&self) -> Option<Todo> {
+        // Without the lock, which the sender takes for each of its messages.
+        if self.moved.swap(0, Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let mut state = lock(&self.state);
+        if state.requested && !state.blocked {
+            let now = Instant::now();
+            let hot = |swept: Instant| now.duration_since(swept) < TAIL;
+            let first_look = !std::mem::replace(&mut state.let_go_on, true);
+            if state.flushing || (first_look && state.swept.is_some_and(hot)) {
+                return None;
+            }
+        }
+        drop(state);
+        Some(self.flush())
     }
 
     /// The runtime's flush, after the socket became writable.
@@ -61,7 +84,15 @@ impl Writer {
 
     pub(super) fn flush_locked<'a>(
         &'a self,
+        state: MutexGuard<'a, State>,
+    ) -> (MutexGuard<'a, State>, Flushed) {
+        self.write_chunks(state, Extent::All)
+    }
+
+    pub(super) fn write_chunks<'a>(
+        &'a self,
         mut state: MutexGuard<'a, State>,
+        extent: Extent,
     ) -> (MutexGuard<'a, State>, Flushed) {
         let Some(link) = state.link.clone() else { return (state, Flushed::Done) };
         state.flushing = true;
@@ -71,7 +102,10 @@ impl Writer {
             {
                 state.outbox.push(OpCode::Pong, &pong);
             }
-            let chunk = state.outbox.take();
+            let chunk = match extent {
+                Extent::Full if !link.is_encrypted() => state.outbox.take_full(),
+                _ => state.outbox.take(),
+            };
             if chunk.is_none() && !link.is_encrypted() {
                 break Flushed::Done;
             }

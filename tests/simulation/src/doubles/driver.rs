@@ -15,7 +15,7 @@ pub mod fork {
 }
 
 pub mod runtime {
-    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
     use crate::client::Shared;
     use crate::driver::guard::Guard;
@@ -28,6 +28,17 @@ pub mod runtime {
     impl Shard {
         pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
             tokio::spawn(task);
+        }
+
+        /// The world's moments are a millisecond long.
+        pub fn soon(&self, client: Weak<Shared>) -> bool {
+            self.spawn(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                if let Some(client) = client.upgrade() {
+                    client.look_at_writer();
+                }
+            });
+            true
         }
 
         /// No system sleeps here.
