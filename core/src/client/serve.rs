@@ -254,12 +254,11 @@ impl Connection<'_> {
 
     /// Writes what a burst left behind, when it seems to be over.
     fn write(&self) {
-        let todo = match self.shared.writer.sweep() {
-            Some(todo) => todo,
-            None if self.shared.shard.soon(self.client.downgrade()) => return,
-            None => self.shared.writer.flush(),
-        };
+        let (todo, again) = self.shared.writer.sweep();
         self.shared.follow_up(todo);
+        if again && !self.shared.shard.soon(self.client.downgrade()) {
+            self.shared.follow_up(self.shared.writer.flush());
+        }
     }
 
     fn next_deadline(&self) -> Instant {

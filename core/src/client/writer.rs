@@ -38,7 +38,9 @@ const BURST: Duration = Duration::from_micros(20);
 /// runtime, which writes many of them together.
 const BURST_DIRECT: u32 = 2;
 /// What has waited for so long, while the sender wrote nothing, is the end of a burst.
-pub(crate) const TAIL: Duration = Duration::from_micros(50);
+pub(crate) const TAIL: Duration = Duration::from_micros(100);
+/// So many writes the runtime makes when a burst begins, before it lets it go on.
+const FIRST_LOOK: usize = 4;
 /// Past so many unsent bytes only the latest ping is answered
 /// (RFC 6455 section 5.5.3 allows it), so that a flood of pings costs nothing.
 const PONGS: usize = 64 << 10;
@@ -149,8 +151,10 @@ pub(crate) struct Todo {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     All,
-    /// Chunks that nothing more is put into; of an encrypted connection, all.
-    Full,
+    /// As long as a heap of it waits; of an encrypted connection, all.
+    Heaps,
+    /// So many chunks; of an encrypted connection, all.
+    Chunks(usize),
 }
 
 /// The result of a flush.
@@ -266,11 +270,11 @@ impl Writer {
         Ok(todo)
     }
 
-    /// A burst goes on: its sender writes what makes a full chunk, as another thread would only move it from
+    /// A burst goes on: its sender writes what makes a heap, as another thread would only move it from
     /// processor to processor. The runtime sees to the rest.
     fn pile_up<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Todo {
-        if state.outbox.has_full() {
-            let (written, flushed) = self.write_chunks(state, Extent::Full);
+        if state.outbox.has_heap() {
+            let (written, flushed) = self.write_chunks(state, Extent::Heaps);
             state = written;
             self.moved.store(1, Ordering::Relaxed);
             if flushed != Flushed::Done {

@@ -17,6 +17,8 @@ use crate::protocol::{mask, memory};
 /// Small frames share a chunk up to this size; it is also the size of a write
 /// when a burst has piled up.
 const CHUNK: usize = 64 << 10;
+/// So much is worth a write while its sender goes on sending.
+const HEAP: usize = 32 << 10;
 /// An idle connection keeps no more than this; larger memory goes back to [`memory`].
 const KEPT: usize = 4 << 10;
 
@@ -119,18 +121,14 @@ impl Outbox {
         self.chunks.pop_front()
     }
 
-    /// The same if nothing more is put into that chunk.
-    pub(crate) fn take_full(&mut self) -> Option<Chunk> {
-        if self.has_full() { self.take() } else { None }
+    /// Whether so much waits that it is worth a write of its own.
+    pub(crate) fn has_heap(&self) -> bool {
+        self.unsent >= HEAP
     }
 
-    /// Whether there is a chunk that nothing more is put into.
-    pub(crate) fn has_full(&self) -> bool {
-        match self.chunks.len() {
-            0 => false,
-            1 => self.chunks[0].bytes.len() >= CHUNK,
-            _ => true,
-        }
+    /// How many chunks wait.
+    pub(crate) fn chunks(&self) -> usize {
+        self.chunks.len()
     }
 
     /// Brings back a chunk of which `n` more bytes were written.

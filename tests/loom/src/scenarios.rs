@@ -25,7 +25,7 @@ const APART: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::ZERO;
 /// A frame of ours with one byte of payload.
 const FRAME: usize = 7;
-/// More than a chunk of the outbox.
+/// More than a heap, and a chunk, of the outbox.
 const LARGE: usize = 70_000;
 const ROOMY: usize = usize::MAX;
 
@@ -112,9 +112,9 @@ impl Client {
                     return;
                 }
             }
-            if let Some(todo) = self.writer.sweep() {
-                self.follow_up(todo);
-            } else {
+            let (todo, again) = self.writer.sweep();
+            self.follow_up(todo);
+            if again {
                 // A moment passes.
                 thread::yield_now();
                 self.signal(|signals| signals.write = true);
@@ -218,7 +218,7 @@ pub fn a_burst_is_left_to_the_runtime() {
     two_senders(TOGETHER, Turn::None, ROOMY, || Link::new(ROOMY, false));
 }
 
-pub fn what_a_full_chunk_leaves_behind_leaves_too() {
+pub fn what_a_heap_leaves_behind_leaves_too() {
     loom::model(|| {
         set_step(TOGETHER);
         let client = Client::new(ROOMY);

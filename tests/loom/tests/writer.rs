@@ -9,7 +9,7 @@ macro_rules! scenarios {
 scenarios! {
     whoever_flushes_takes_along_what_others_add
     a_burst_is_left_to_the_runtime
-    what_a_full_chunk_leaves_behind_leaves_too
+    what_a_heap_leaves_behind_leaves_too
     what_is_owed_leaves_at_the_end_of_the_turn
     a_full_socket_is_gone_on_with_when_it_is_writable
     what_tls_holds_back_leaves_too

@@ -1,6 +1,6 @@
 //! From the outbox to the socket, by one thread at a time and without the lock.
 
-use super::{Extent, Flushed, PONGS, State, TAIL, Todo, Writer};
+use super::{Extent, FIRST_LOOK, Flushed, PONGS, State, TAIL, Todo, Writer};
 use crate::driver::runtime::lock;
 use crate::protocol::frame::OpCode;
 use crate::sync::{Instant, MutexGuard, Ordering};
@@ -18,31 +18,40 @@ impl Writer {
         let (mut state, flushed) = self.flush_locked(state);
         if requested {
             // The burst that asked for it may go on.
-            let now = Some(Instant::now());
-            (state.last_direct, state.swept) = (now, now);
+            state.last_direct = Some(Instant::now());
         }
         self.after(state, flushed)
     }
 
-    /// The runtime's look at what a burst left behind: writes it, or answers `None` if the burst
-    /// seems to go on. Then the sender writes whatever becomes a full chunk, and the runtime looks
-    /// again after [`TAIL`].
-    pub(crate) fn sweep(&self) -> Option<Todo> {
+    /// The runtime's look at what a burst left behind. `true`: the burst seems to go on, and the
+    /// runtime looks again after [`TAIL`]. Meanwhile the sender writes whatever becomes a heap.
+    pub(crate) fn sweep(&self) -> (Todo, bool) {
         // Without the lock, which the sender takes for each of its messages.
         if self.moved.swap(0, Ordering::Relaxed) > 0 {
-            return None;
+            return (Todo::default(), true);
         }
         let mut state = lock(&self.state);
-        if state.requested && !state.blocked {
-            let now = Instant::now();
-            let hot = |swept: Instant| now.duration_since(swept) < TAIL;
-            let first_look = !std::mem::replace(&mut state.let_go_on, true);
-            if state.flushing || (first_look && state.swept.is_some_and(hot)) {
-                return None;
-            }
+        let encrypted = state.link.as_ref().is_some_and(|link| link.is_encrypted());
+        if !state.requested || state.blocked || encrypted {
+            drop(state);
+            return (self.flush(), false);
         }
-        drop(state);
-        Some(self.flush())
+        let first_look = !std::mem::replace(&mut state.let_go_on, true);
+        let now = Instant::now();
+        let hot = |swept: Instant| now.duration_since(swept) < TAIL;
+        if state.flushing || (first_look && state.swept.is_some_and(hot)) {
+            return (Todo::default(), true);
+        }
+        // A short burst leaves as a whole.
+        let most = if first_look { FIRST_LOOK } else { 0 };
+        let most = most.max(state.outbox.chunks());
+        let (mut state, flushed) = self.write_chunks(state, Extent::Chunks(most));
+        let now = Some(Instant::now());
+        (state.last_direct, state.swept) = (now, now);
+        let goes_on = flushed == Flushed::Done && state.outbox.unsent() > 0;
+        state.requested = goes_on;
+        state.let_go_on = goes_on;
+        (self.after(state, flushed), goes_on)
     }
 
     /// The runtime's flush, after the socket became writable.
@@ -92,7 +101,7 @@ impl Writer {
     pub(super) fn write_chunks<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        extent: Extent,
+        mut extent: Extent,
     ) -> (MutexGuard<'a, State>, Flushed) {
         let Some(link) = state.link.clone() else { return (state, Flushed::Done) };
         state.flushing = true;
@@ -102,10 +111,19 @@ impl Writer {
             {
                 state.outbox.push(OpCode::Pong, &pong);
             }
-            let chunk = match extent {
-                Extent::Full if !link.is_encrypted() => state.outbox.take_full(),
-                _ => state.outbox.take(),
+            let goes_on = match &mut extent {
+                Extent::Heaps => state.outbox.has_heap(),
+                Extent::Chunks(left) => {
+                    let goes_on = *left > 0;
+                    *left = left.saturating_sub(1);
+                    goes_on
+                }
+                Extent::All => true,
             };
+            if !goes_on && !link.is_encrypted() {
+                break Flushed::Done;
+            }
+            let chunk = state.outbox.take();
             if chunk.is_none() && !link.is_encrypted() {
                 break Flushed::Done;
             }
