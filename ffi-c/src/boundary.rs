@@ -69,6 +69,7 @@ pub(crate) unsafe fn utf8<'a>(pointer: *const c_char, len: usize, what: &str) ->
 ///
 /// # Safety
 /// `pointer` is null or points to `len` bytes that outlive `'a`.
+#[inline]
 pub(crate) unsafe fn bytes<'a>(pointer: *const u8, len: usize, what: &str) -> Result<&'a [u8]> {
     match (pointer.is_null(), len) {
         (_, 0) => Ok(&[]),

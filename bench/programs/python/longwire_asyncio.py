@@ -10,6 +10,7 @@ def connect(task: Task) -> longwire.connect:
         task.url,
         tls=None if task.ca_file is None else longwire.TLS(ca_file=task.ca_file),
         compression="deflate" if task.is_deflated else None,
+        send_buffer=2 << 20,
     )
 
 

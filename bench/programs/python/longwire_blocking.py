@@ -15,6 +15,7 @@ def connect(task: Task) -> Iterator[blocking.Client]:
         task.url,
         tls=None if task.ca_file is None else longwire.TLS(ca_file=task.ca_file),
         compression="deflate" if task.is_deflated else None,
+        send_buffer=2 << 20,
     ) as ws:
         yield blocking.Client(ws.send, ws.send, ws.recv, iter(ws))
 

@@ -15,6 +15,7 @@ def connect(task: Task, on_message: Callable[[longwire.Connection, Any], None]) 
         on_message=on_message,
         tls=None if task.ca_file is None else longwire.TLS(ca_file=task.ca_file),
         compression="deflate" if task.is_deflated else None,
+        send_buffer=2 << 20,
     )
 
 
