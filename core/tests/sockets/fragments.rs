@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::TcpListener;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -136,9 +137,15 @@ fn begun_from_within_open_it_precedes_the_queue() {
 
 #[test]
 fn fragments_stop_at_the_send_buffer_and_go_on_after_drain() {
-    let server = Server::start();
-    let mut config = once(server.url("/count"));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = once(format!("ws://{}/", listener.local_addr().unwrap()));
     config.send_buffer = 100_000;
+    let (read_on, wait) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        wait.recv().unwrap();
+        socket.read().unwrap().len()
+    });
     let mut probe = Probe::runtime(config);
     probe.open();
     let options = SendOptions::default();
@@ -149,17 +156,15 @@ fn fragments_stop_at_the_send_buffer_and_go_on_after_drain() {
         while let Err(error) = message.write(&piece) {
             assert_eq!(error.kind(), ErrorKind::Full);
             fulls += 1;
+            if fulls == 1 {
+                read_on.send(()).unwrap();
+            }
             assert_eq!(probe.next(), Seen::Drain);
         }
     }
     message.finish().unwrap();
     assert!(fulls > 0, "54 MB fitted into the kernel");
-    loop {
-        match probe.next() {
-            Seen::Drain => {}
-            event => break assert_eq!(event, Seen::Text("1 54000000".into())),
-        }
-    }
+    assert_eq!(server.join().unwrap(), 54_000_000);
 }
 
 #[test]
