@@ -70,14 +70,18 @@ impl Guard {
         lock(&self.watched).remove(&key);
     }
 
-    /// `hidden` is empty, before and afterwards: memory from tick to tick.
+    /// Looks at each client once: a second look would find that its host has done nothing since
+    /// the first. `hidden` is empty, before and afterwards: memory from tick to tick.
     fn look(&self, hidden: &mut HashSet<u64>) {
+        std::mem::swap(&mut *lock(&self.hidden), hidden);
         self.poll.ready(|key| {
             if let Some(client) = self.client(key) {
                 client.stand_in();
+                if hidden.remove(&key) && client.has_hidden() {
+                    self.remember(key);
+                }
             }
         });
-        std::mem::swap(&mut *lock(&self.hidden), hidden);
         for key in hidden.drain() {
             if let Some(client) = self.client(key)
                 && client.has_hidden()

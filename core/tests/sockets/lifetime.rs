@@ -72,6 +72,23 @@ fn a_budget_is_kept_and_the_descriptor_stays_readable() {
 }
 
 #[test]
+fn nobody_reads_in_the_place_of_a_host_that_drives() {
+    let server = Server::start();
+    let client = Client::start_hosted(once(server.url("/push?count=9999999&size=64"))).unwrap();
+    let (mut seen, begun) = (0, Instant::now());
+    // Several times as long as the runtime waits before it looks after a client.
+    while begun.elapsed() < Duration::from_millis(500) {
+        assert!(client.wait(Some(LIMIT), &mut false).unwrap(), "{seen} messages, then nothing");
+        client
+            .drive(16, &mut |event| seen += u64::from(matches!(event, Event::Message(_))))
+            .unwrap();
+        let ahead = client.stats().unwrap().messages_received - seen;
+        assert_eq!(ahead, 0, "after {seen} messages");
+    }
+    assert!(seen > 1000);
+}
+
+#[test]
 fn driving_inside_an_event_is_refused() {
     let server = Server::start();
     let client = Client::start_hosted(once(server.url("/echo"))).unwrap();
