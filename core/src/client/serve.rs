@@ -1,9 +1,10 @@
 //! One open connection, from `Open` to its loss: waits for readiness, requests
 //! and time. The bytes themselves are moved by `reading` and `writer`.
 
-use std::future::pending;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -46,6 +47,14 @@ enum Cause {
     Replaced,
     /// The host has taken nothing for too long.
     Stalled,
+}
+
+/// What [`Connection::wait`] was woken by.
+enum Woken<'a> {
+    Signaled,
+    Readable(std::io::Result<Ready<'a>>),
+    Writable(std::io::Result<Ready<'a>>),
+    Timed,
 }
 
 struct Connection<'a> {
@@ -146,17 +155,13 @@ impl Connection<'_> {
         // No readiness tells of what came with the handshake.
         let mut untold = true;
         let timer = sleep_until(self.next_deadline());
-        tokio::pin!(timer);
+        // Both wait on from one turn of the loop to the next: to begin anew costs more.
+        let signaled = self.shared.signaled();
+        tokio::pin!(timer, signaled);
         loop {
             let signals = self.shared.take_signals();
             if signals != 0 {
                 if let Some(cause) = self.obey(signals) {
-                    return cause;
-                }
-                timer.as_mut().reset(self.next_deadline());
-            }
-            if timer.deadline() <= Instant::now() {
-                if let Some(cause) = self.time() {
                     return cause;
                 }
                 timer.as_mut().reset(self.next_deadline());
@@ -174,10 +179,25 @@ impl Connection<'_> {
                 }
                 continue;
             }
-            tokio::select! {
-                biased;
-                () = self.shared.signaled() => {}
-                ready = self.io.readable() => {
+            let woken = poll_fn(|cx| {
+                if signaled.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Woken::Signaled);
+                }
+                // Before the socket, which may always be ready.
+                if timer.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Woken::Timed);
+                }
+                if let Poll::Ready(ready) = self.io.poll_readable(cx) {
+                    return Poll::Ready(Woken::Readable(ready));
+                }
+                if blocked && let Poll::Ready(ready) = self.io.poll_writable(cx) {
+                    return Poll::Ready(Woken::Writable(ready));
+                }
+                Poll::Pending
+            });
+            match woken.await {
+                Woken::Signaled => signaled.set(self.shared.signaled()),
+                Woken::Readable(ready) => {
                     let pumped = pump(self.client, self.shared);
                     match (pumped, ready) {
                         (Pumped::Idle | Pumped::Unavailable, Ok(mut ready)) => ready.clear_ready(),
@@ -189,14 +209,19 @@ impl Connection<'_> {
                         self.give_way(blocked).await;
                     }
                 }
-                ready = self.io.writable(), if blocked => {
+                Woken::Writable(ready) => {
                     let flushed = resume(self.client, self.shared);
                     if let (Flushed::Blocked, Ok(mut ready)) = (flushed, ready) {
                         ready.clear_ready();
                     }
                     self.broken |= flushed == Flushed::Broken;
                 }
-                () = &mut timer => {}
+                Woken::Timed => {
+                    if let Some(cause) = self.time() {
+                        return cause;
+                    }
+                    timer.as_mut().reset(self.next_deadline());
+                }
             }
         }
     }
@@ -425,21 +450,23 @@ impl Connection<'_> {
 }
 
 impl Io {
-    async fn readable(&self) -> std::io::Result<Ready<'_>> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<Ready<'_>>> {
         match self {
-            Io::Runtime(ready) => ready.readable().await,
-            Io::Hosted { .. } => pending().await,
+            Io::Runtime(ready) => ready.poll_readable(cx),
+            Io::Hosted { .. } => Poll::Pending,
         }
     }
 
-    async fn writable(&self) -> std::io::Result<Ready<'_>> {
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<Ready<'_>>> {
         match self {
-            Io::Runtime(ready) | Io::Hosted { writable: Some(ready), .. } => ready.writable().await,
-            Io::Hosted { writable: None, .. } => pending().await,
+            Io::Runtime(ready) | Io::Hosted { writable: Some(ready), .. } => {
+                ready.poll_writable(cx)
+            }
+            Io::Hosted { writable: None, .. } => Poll::Pending,
         }
     }
 
-    /// Prepares for [`Io::writable`].
+    /// Prepares for [`Io::poll_writable`].
     fn want_writable(&mut self, link: &Arc<Link>) -> Result<(), Error> {
         if let Io::Hosted { writable: writable @ None, .. } = self {
             *writable = Some(Watch::duplicate(link, Interest::WRITABLE)?);

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::asks::{Answer, Asks};
 use super::handler::Slot;
@@ -200,8 +201,8 @@ impl Shared {
     }
 
     /// Waits for a signal.
-    pub(crate) async fn signaled(&self) {
-        self.notify.notified().await;
+    pub(crate) fn signaled(&self) -> Notified<'_> {
+        self.notify.notified()
     }
 
     /// Waits until the client is to end: `close` or `release` was called.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -61,6 +62,16 @@ impl Watch {
 
     pub(crate) async fn writable(&self) -> io::Result<Ready<'_>> {
         self.0.writable().await
+    }
+
+    /// The same for the one task that waits like this, which is registered once and not for each
+    /// wait.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
+        self.0.poll_read_ready(cx)
+    }
+
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
+        self.0.poll_write_ready(cx)
     }
 }
 

@@ -205,6 +205,7 @@ pub mod link {
 pub mod watch {
     use std::io;
     use std::sync::Arc;
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
     use tokio::io::Interest;
@@ -252,6 +253,19 @@ pub mod watch {
 
         pub async fn writable(&self) -> io::Result<Ready<'_>> {
             self.ready(Way::Write).await
+        }
+
+        pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
+            self.poll_ready(Way::Read, cx)
+        }
+
+        pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
+            self.poll_ready(Way::Write, cx)
+        }
+
+        fn poll_ready(&self, way: Way, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
+            let registration = &self.registration;
+            registration.poll(way, cx).map(|seen| Ok(Ready { registration, way, seen }))
         }
 
         async fn ready(&self, way: Way) -> io::Result<Ready<'_>> {

@@ -1,6 +1,7 @@
 //! Who waits for a socket, and what they know of it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
@@ -46,6 +47,8 @@ pub enum Way {
 pub struct Registration {
     ways: Mutex<[Readiness; 2]>,
     told: Notify,
+    /// Those that wait by [`Registration::poll`].
+    wakers: Mutex<[Option<Waker>; 2]>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -70,11 +73,21 @@ impl Registration {
         readiness.edges += 1;
         drop(ways);
         self.told.notify_waiters();
+        if let Some(waker) = lock(&self.wakers)[way as usize].take() {
+            waker.wake();
+        }
     }
 
     pub fn clear(&self, way: Way, seen: u64) {
         let readiness = &mut self.ways()[way as usize];
         readiness.ready &= readiness.edges != seen || readiness.over;
+    }
+
+    /// As [`Registration::wait`], for one task.
+    pub fn poll(&self, way: Way, cx: &mut Context<'_>) -> Poll<u64> {
+        lock(&self.wakers)[way as usize] = Some(cx.waker().clone());
+        let readiness = self.ways()[way as usize];
+        if readiness.ready { Poll::Ready(readiness.edges) } else { Poll::Pending }
     }
 
     /// Waits until this way is ready; the answer is for [`Registration::clear`].
