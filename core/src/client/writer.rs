@@ -34,8 +34,8 @@ use crate::transport::link::Link;
 
 /// Sends closer together than this are a burst.
 const BURST: Duration = Duration::from_micros(20);
-/// So many sends of a burst are written at once; the rest is left to the
-/// runtime, which writes many of them together.
+/// So many sends of a burst are written at once; the rest piles up, to be
+/// written together.
 const BURST_DIRECT: u32 = 2;
 /// What has waited for so long, while the sender wrote nothing, is the end of a burst.
 pub(crate) const TAIL: Duration = Duration::from_micros(100);
@@ -120,7 +120,7 @@ pub(crate) struct Counts {
 /// When a message that was taken leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The caller has no loop: a burst is left to the runtime.
+    /// The caller has no loop: the runtime sees to the end of a burst.
     None,
     /// The caller flushes at the end of its turn.
     Host,
@@ -276,7 +276,9 @@ impl Writer {
         if state.outbox.has_heap() {
             let (written, flushed) = self.write_chunks(state, Extent::Heaps);
             state = written;
-            self.moved.store(1, Ordering::Relaxed);
+            if state.requested {
+                self.moved.store(1, Ordering::Relaxed);
+            }
             if flushed != Flushed::Done {
                 return self.after(state, flushed);
             }

@@ -7,13 +7,14 @@
 //! the clock, is seen by the clock that goes on meanwhile.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::runtime::Shard;
+use super::timerfd;
 use crate::client::Shared;
 
 /// Two clocks that are read one after another are never further apart for it.
@@ -21,7 +22,7 @@ const SHORTEST: Duration = Duration::from_millis(500);
 
 /// Tells the clients of `shard`, each time the system has slept. Ends if the kernel has no such timer.
 pub(super) async fn watch(shard: &'static Shard) {
-    let Ok(timer) = timer() else { return };
+    let Ok(timer) = timerfd::create(libc::CLOCK_REALTIME) else { return };
     // SAFETY: an `OwnedFd` is open as long as it lives and never changes.
     let Ok(timer) = (unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }) else {
         return;
@@ -34,7 +35,7 @@ pub(super) async fn watch(shard: &'static Shard) {
         }
         let Ok(mut ready) = timer.readable().await else { return };
         ready.clear_ready();
-        drain(timer.get_ref());
+        timerfd::drain(timer.get_ref());
     }
 }
 
@@ -55,41 +56,15 @@ fn now(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
-fn timer() -> io::Result<OwnedFd> {
-    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
-    // SAFETY: takes no pointers; the result is checked.
-    let fd = unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, flags) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a fresh descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// Has the timer wait for a moment that never comes.
 fn arm(timer: &OwnedFd) -> io::Result<()> {
     let never = libc::timespec { tv_sec: libc::time_t::MAX, tv_nsec: 0 };
-    let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let value = libc::itimerspec { it_interval: once, it_value: never };
     let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
-    // SAFETY: reads one itimerspec; the old value is not asked for.
-    match unsafe {
-        libc::timerfd_settime(timer.as_raw_fd(), flags, &raw const value, std::ptr::null_mut())
-    } {
-        0 => Ok(()),
+    match timerfd::set(timer, flags, never) {
         // Armed all the same; the clock has jumped in between, which the caller looks at next.
-        _ => match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::ECANCELED) => Ok(()),
-            error => Err(error),
-        },
+        Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => Ok(()),
+        result => result,
     }
-}
-
-/// Takes the cancellation (ECANCELED), so that the timer is not readable any more.
-fn drain(timer: &OwnedFd) {
-    let mut count = [0_u8; 8];
-    // SAFETY: reads at most eight bytes into a local array.
-    unsafe { libc::read(timer.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
 }
 
 #[cfg(test)]
@@ -106,10 +81,8 @@ mod tests {
 
     #[test]
     fn the_kernel_takes_the_timer_and_it_does_not_fire() {
-        let timer = timer().unwrap();
+        let timer = timerfd::create(libc::CLOCK_REALTIME).unwrap();
         arm(&timer).unwrap();
-        let mut poll = libc::pollfd { fd: timer.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one pollfd that lives during the call.
-        assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 20) }, 0);
+        assert!(!timerfd::fires_within(&timer, 20));
     }
 }

@@ -14,3 +14,4 @@ pub(crate) mod host;
 pub(crate) mod poll;
 pub(crate) mod runtime;
 mod soon;
+mod timerfd;

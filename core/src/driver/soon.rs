@@ -4,7 +4,7 @@
 //! timer for all of its clients, made when the first of them needs it.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::runtime::{Shard, lock};
+use super::timerfd;
 use crate::client::Shared;
 
 #[derive(Default)]
@@ -35,7 +36,7 @@ impl Soon {
     }
 
     fn start(&'static self, shard: &Shard) -> Option<Arc<OwnedFd>> {
-        let timer = Arc::new(timer().ok()?);
+        let timer = Arc::new(timerfd::create(libc::CLOCK_MONOTONIC).ok()?);
         // SAFETY: an `OwnedFd` is open as long as it lives and never changes; the `Arc` keeps it.
         let watched = unsafe { AsyncFd::register_with_interest(timer.clone(), Interest::READABLE) };
         let watched = watched.ok()?;
@@ -47,7 +48,7 @@ impl Soon {
         let mut due = Vec::new();
         while let Ok(mut ready) = timer.readable().await {
             ready.clear_ready();
-            drain(timer.get_ref());
+            timerfd::drain(timer.get_ref());
             std::mem::swap(&mut *lock(&self.waiting), &mut due);
             for client in due.drain(..).filter_map(|client| client.upgrade()) {
                 client.look_at_writer();
@@ -56,36 +57,10 @@ impl Soon {
     }
 }
 
-fn timer() -> io::Result<OwnedFd> {
-    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
-    // SAFETY: takes no pointers; the result is checked.
-    let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a fresh descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// `wait` is less than a second.
 fn arm(timer: &OwnedFd, wait: Duration) -> io::Result<()> {
-    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let once = libc::timespec { tv_nsec: wait.subsec_nanos().into(), ..never };
-    let value = libc::itimerspec { it_interval: never, it_value: once };
-    // SAFETY: reads one itimerspec; the old value is not asked for.
-    match unsafe {
-        libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const value, std::ptr::null_mut())
-    } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Takes the count of expirations, so that the timer is not readable any more.
-fn drain(timer: &OwnedFd) {
-    let mut count = [0_u8; 8];
-    // SAFETY: reads at most eight bytes into a local array.
-    unsafe { libc::read(timer.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
+    let when = libc::timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+    timerfd::set(timer, 0, when)
 }
 
 #[cfg(test)]
@@ -94,15 +69,12 @@ mod tests {
 
     #[test]
     fn the_timer_fires_once_for_each_time_it_is_armed() {
-        let timer = timer().unwrap();
+        let timer = timerfd::create(libc::CLOCK_MONOTONIC).unwrap();
         for _ in 0..2 {
             arm(&timer, Duration::from_micros(50)).unwrap();
-            let mut poll = libc::pollfd { fd: timer.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: one pollfd that lives during the call.
-            assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1);
-            drain(&timer);
-            // SAFETY: as above.
-            assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 0) }, 0);
+            assert!(timerfd::fires_within(&timer, 10_000));
+            timerfd::drain(&timer);
+            assert!(!timerfd::fires_within(&timer, 0));
         }
     }
 }

@@ -17,6 +17,7 @@ impl Writer {
         }
         let (mut state, flushed) = self.flush_locked(state);
         if requested {
+            self.moved.store(0, Ordering::Relaxed);
             // The burst that asked for it may go on.
             state.last_direct = Some(Instant::now());
         }
