@@ -394,13 +394,15 @@ impl Shared {
         self.answer_end();
     }
 
-    /// Reads what is there, as far as the inbox has room.
+    /// Reads what is there, as far as the inbox has room, and until the host drives again: what
+    /// comes without end would keep this thread from its other clients.
     fn read_into_inbox(&self, host: &Host) {
         let room = self.config.receive_buffer;
-        while host.waiting() < room {
+        let drives = host.drives.load(Ordering::Relaxed);
+        let go_on = || host.waiting() < room && host.drives.load(Ordering::Relaxed) == drives;
+        while go_on() {
             let Some(mut held) = self.hold() else { return };
-            let pumped =
-                self.pump_held(&mut held, |event| store(host, event), |_| host.waiting() < room);
+            let pumped = self.pump_held(&mut held, |event| store(host, event), |_| go_on());
             match pumped {
                 Pumped::More => {}
                 Pumped::Ended if host.waiting() > 0 => return self.put_aside(host),

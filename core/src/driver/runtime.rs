@@ -47,10 +47,9 @@ impl Shard {
         &self.guard
     }
 
-    /// Has a client look at its writer in a moment. `false` if that cannot be. Only on the shard's
-    /// thread.
-    pub(crate) fn soon(&'static self, client: Weak<Shared>) -> bool {
-        self.soon.add(self, client)
+    /// Has a client look at its writer in a moment. `false` if that cannot be.
+    pub(crate) fn soon(&self, client: Weak<Shared>) -> bool {
+        self.soon.add(client)
     }
 
     /// Has [`Shard::each_client`] know a client, until [`Shard::forget`].
@@ -132,6 +131,7 @@ pub(crate) fn shard() -> Result<&'static Shard> {
     })?;
     if fresh {
         shard.spawn(super::clock::watch(shard));
+        shard.spawn(shard.soon.tell());
     }
     Ok(shard)
 }

@@ -1,7 +1,7 @@
 //! A moment later: a timer finer than the event loop's, whose grain is a millisecond.
 //!
 //! Whoever sends without a loop may go on sending or not, and only time tells. A shard has one such
-//! timer for all of its clients, made when the first of them needs it.
+//! timer for all of its clients.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,44 +11,41 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::runtime::{Shard, lock};
+use super::runtime::lock;
 use super::timerfd;
-use crate::client::Shared;
+use crate::client::{Shared, TAIL};
 
 #[derive(Default)]
 pub(crate) struct Soon {
-    /// `None` in it if the kernel has no such timer.
-    timer: OnceLock<Option<Arc<OwnedFd>>>,
+    /// Not there if the kernel has no such timer.
+    timer: OnceLock<Arc<OwnedFd>>,
     waiting: Mutex<Vec<Weak<Shared>>>,
 }
 
 impl Soon {
-    /// Has `client` look at its writer after [`crate::client::TAIL`], or sooner if another waits
-    /// already. `false` if that cannot be. Only on the shard's thread.
-    pub(super) fn add(&'static self, shard: &Shard, client: Weak<Shared>) -> bool {
-        let Some(timer) = self.timer.get_or_init(|| self.start(shard)) else { return false };
+    /// Has `client` look at its writer after [`TAIL`], or sooner if another waits already.
+    /// `false` if that cannot be.
+    pub(super) fn add(&self, client: Weak<Shared>) -> bool {
+        let Some(timer) = self.timer.get() else { return false };
         let mut waiting = lock(&self.waiting);
-        if waiting.is_empty() && arm(timer, crate::client::TAIL).is_err() {
+        if waiting.is_empty() && arm(timer, TAIL).is_err() {
             return false;
         }
         waiting.push(client);
         true
     }
 
-    fn start(&'static self, shard: &Shard) -> Option<Arc<OwnedFd>> {
-        let timer = Arc::new(timerfd::create(libc::CLOCK_MONOTONIC).ok()?);
+    /// Tells the clients, each time the timer fires.
+    pub(super) async fn tell(&self) {
+        let Ok(timer) = timerfd::create(libc::CLOCK_MONOTONIC).map(Arc::new) else { return };
         // SAFETY: an `OwnedFd` is open as long as it lives and never changes; the `Arc` keeps it.
         let watched = unsafe { AsyncFd::register_with_interest(timer.clone(), Interest::READABLE) };
-        let watched = watched.ok()?;
-        shard.spawn(self.tell(watched));
-        Some(timer)
-    }
-
-    async fn tell(&'static self, timer: AsyncFd<Arc<OwnedFd>>) {
+        let Ok(watched) = watched else { return };
+        self.timer.get_or_init(|| timer);
         let mut due = Vec::new();
-        while let Ok(mut ready) = timer.readable().await {
+        while let Ok(mut ready) = watched.readable().await {
             ready.clear_ready();
-            timerfd::drain(timer.get_ref());
+            timerfd::drain(watched.get_ref());
             std::mem::swap(&mut *lock(&self.waiting), &mut due);
             for client in due.drain(..).filter_map(|client| client.upgrade()) {
                 client.look_at_writer();

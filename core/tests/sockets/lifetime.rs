@@ -75,22 +75,25 @@ fn a_budget_is_kept_and_the_descriptor_stays_readable() {
 fn nobody_reads_in_the_place_of_a_host_that_drives() {
     let server = Server::start();
     let client = Client::start_hosted(once(server.url("/push?count=9999999&size=64"))).unwrap();
-    let (mut seen, begun) = (0, Instant::now());
-    let (mut driven, mut slow) = (begun, None::<Instant>);
+    let (mut seen, mut ahead, begun) = (0, 0, Instant::now());
+    // It may be looked after as long as it has not driven at all, and whenever the machine did
+    // something else for too long.
+    let (mut driven, mut slow) = (begun, begun);
     // Several times as long as the runtime waits before it looks after a client.
-    while begun.elapsed() < Duration::from_millis(500) {
+    while begun.elapsed() < Duration::from_millis(600) {
         assert!(client.wait(Some(LIMIT), &mut false).unwrap(), "{seen} messages, then nothing");
         let now = Instant::now();
         if now - std::mem::replace(&mut driven, now) > Duration::from_millis(25) {
-            // The machine did something else: then the runtime may have looked after it.
-            slow = Some(now);
+            slow = now;
         }
         client
             .drive(16, &mut |event| seen += u64::from(matches!(event, Event::Message(_))))
             .unwrap();
-        let ahead = client.stats().unwrap().messages_received - seen;
-        let excused = slow.is_some_and(|slow| slow.elapsed() < Duration::from_millis(200));
-        assert!(ahead == 0 || excused, "{ahead} messages were read ahead after {seen}");
+        let before =
+            std::mem::replace(&mut ahead, client.stats().unwrap().messages_received - seen);
+        let late = driven.elapsed() > Duration::from_millis(25);
+        let excused = late || slow.elapsed() < Duration::from_millis(200);
+        assert!(ahead <= before || excused, "{ahead} messages were read ahead after {seen}");
     }
     assert!(seen > 0);
 }
