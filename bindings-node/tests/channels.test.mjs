@@ -5,7 +5,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { after, before, test } from 'node:test';
 import { LongwireError, connect } from 'longwire';
 import { startServer } from './support/server.mjs';
-import { block, event, message, published, uncaught, within } from './support/wait.mjs';
+import { block, event, message, published, uncaught, until, within } from './support/wait.mjs';
 
 const reconnect = { minDelay: 1, maxDelay: 10 };
 let server;
@@ -82,7 +82,7 @@ test('lines come although no message is taken', async (t) => {
   const ws = await connect(`${server.ws}/push?count=100000&size=1000`, {
     ...{ receiveBuffer: 1, reconnect },
   });
-  while (ws.stats().inbox === 0) await message(ws);
+  await until(() => ws.stats().inbox > 0, 'message that nobody takes');
   ws.reconnect();
   await log.next(({ text }) => /^down/.test(text));
   await log.next(({ text }) => /^open: attempt 1, reconnect 1/.test(text));

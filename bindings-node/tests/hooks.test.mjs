@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { GiveUp, LongwireError, connect } from 'longwire';
 import { startServer } from './support/server.mjs';
-import { deferred, event, message, published, uncaught, within } from './support/wait.mjs';
+import { deferred, event, message, published, uncaught, until, within } from './support/wait.mjs';
 
 const reconnect = { minDelay: 1, maxDelay: 10 };
 /** Milliseconds, more than a busy machine takes for an answer. */
@@ -307,7 +307,7 @@ for (const options of [{}, { streaming: true }]) {
       ...{ receiveBuffer: 1, reconnect, beforeConnect: hook, shouldReconnect: should, ...options },
     });
     const drop = (each) => options.streaming && each.on('error', () => {}).destroy();
-    while (ws.stats().inbox === 0) drop(await message(ws));
+    await until(() => ws.stats().inbox > 0, 'message that nobody takes');
     // A refusal, another connection, another refusal; nobody reads meanwhile.
     ws.reconnect();
     await log.next(({ client, text }) => client === ws && /^open: attempt 2/.test(text));

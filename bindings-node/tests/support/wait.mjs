@@ -33,6 +33,15 @@ export async function message(client) {
   return value;
 }
 
+/** Lets the loop run until `condition` holds. */
+export async function until(condition, what, limit = LIMIT) {
+  const end = Date.now() + limit;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`no ${what} within ${limit} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
 /** A promise with its functions. */
 export function deferred() {
   let resolve, reject;
