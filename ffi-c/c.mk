@@ -102,10 +102,10 @@ $(C_STAGED): $(C_SHARED) $(C_STATIC) include/longwire.h include/longwire.hpp \
 
 .PHONY: c-header c-header-check
 c-header: ## generate include/longwire.h
-	$(CARGO) run $(C_CARGO_FLAGS) -p longwire-ffi --example header
+	$(CARGO) run --release --locked -q -p longwire-ffi --example header
 
 c-header-check:
-	$(CARGO) run $(C_CARGO_FLAGS) -p longwire-ffi --example header -- --check
+	$(CARGO) run --release --locked -q -p longwire-ffi --example header -- --check
 
 # --- Examples -----------------------------------------------------------------
 
