@@ -8,8 +8,10 @@ C_RUN := LONGWIRE_TEST_SERVER=$(abspath $(C_SERVER))
 
 .PHONY: c-test c-test-standards c-test-symbols c-test-plain c-test-cpp c-test-asan \
     c-test-valgrind c-test-packages c-test-docs
-c-test: c-header-check c-test-standards c-test-symbols c-test-plain c-test-cpp c-test-asan \
-    c-test-valgrind c-test-packages c-test-docs ## everything about C and C++
+c-test: c-header-check c-test-standards c-test-symbols c-test-plain c-test-cpp ## everything about C and C++
+	@# valgrind takes one processor and most of the time.
+	@$(MAKE) --no-print-directory -j2 --output-sync=target c-test-asan c-test-valgrind \
+	    c-test-packages c-test-docs
 
 # --- The header, in every standard --------------------------------------------
 
