@@ -31,6 +31,7 @@ short rounds, less the raw socket's. What the workloads are and how it is measur
 ![longwire and its peers](results.svg)
 """
 
+EARLIER = "Of an earlier run, with the longwire of that time.\n"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -135,15 +136,21 @@ def main() -> None:
     parts += ["", "## Aims\n", aims_table(results), ""]
     for workload in WORKLOADS:
         if results.get(workload.name):
+            earlier = workload.name in measured.get("earlier", [])
             parts += [
                 f"## {workload.name[0].upper()}{workload.name[1:]}\n",
+                *([EARLIER] if earlier else []),
                 workload_table(workload, results),
                 "",
             ]
     for path in (arguments.scale, arguments.weight):
         extra = read(path)
         if extra is not None:
-            parts += [f"## {extra['title']}\n", *extra.get("text", [])]
+            parts.append(f"## {extra['title']}\n")
+            # `make bench` writes it after the workloads.
+            if path.stat().st_mtime < arguments.results.stat().st_mtime:
+                parts.append(EARLIER)
+            parts += extra.get("text", [])
             parts += [table(one["head"], one["rows"]) + "\n" for one in extra["tables"]]
     (HERE / "RESULTS.md").write_text("\n".join(parts).rstrip() + "\n")
     plot.draw(results, HERE / "results.svg")

@@ -1,6 +1,6 @@
 """Every client and every workload, in turn, in one run.
 
-    run.py [--rounds N] [--client NAME]… [--workload NAME]… [--quick] [--json FILE]
+    run.py [--rounds N] [--client NAME]… [--workload NAME]… [--quick] [--keep] [--json FILE]
 
 A round is one run of each client, one behind the other: A B C A B C …; so what the
 machine does meanwhile meets all of them. Writes what each run said into a JSON file,
@@ -134,10 +134,15 @@ def main() -> None:
     parser.add_argument("--client", action="append", choices=[c.name for c in CLIENTS])
     parser.add_argument("--workload", action="append", choices=[w.name for w in WORKLOADS])
     parser.add_argument("--quick", action="store_true", help="round trips no oftener than the rest")
+    parser.add_argument("--keep", action="store_true", help="what is there of other workloads")
     parser.add_argument("--json", type=pathlib.Path, default=RESULTS, help="where it is written")
     arguments = parser.parse_args()
     clients = [c for c in CLIENTS if arguments.client is None or c.name in arguments.client]
     results: dict[str, dict[str, list[Record]]] = {}
+    earlier: list[str] = []
+    if arguments.keep and arguments.json.exists():
+        results = json.loads(arguments.json.read_text())["results"]
+        earlier = list(results)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     where = machine()
     with opponent() as server:
@@ -149,8 +154,10 @@ def main() -> None:
                 rounds = workload.rounds
             begun = time.monotonic()
             results[workload.name] = measure(clients, workload, rounds, server)
+            earlier = [name for name in earlier if name != workload.name]
             # What was measured is there, should the rest be interrupted.
-            arguments.json.write_text(json.dumps({"machine": where, "results": results}))
+            written = {"machine": where, "results": results, "earlier": earlier}
+            arguments.json.write_text(json.dumps(written))
             print(f"{workload.name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
 
 
