@@ -360,7 +360,7 @@ impl Shared {
         }
         let drives = host.drives.load(Ordering::Relaxed);
         if host.seen.swap(drives, Ordering::Relaxed) == drives {
-            self.read_into_inbox(host);
+            self.read_into_inbox(host, drives);
         }
     }
 
@@ -394,11 +394,10 @@ impl Shared {
         self.answer_end();
     }
 
-    /// Reads what is there, as far as the inbox has room, and until the host drives again: what
-    /// comes without end would keep this thread from its other clients.
-    fn read_into_inbox(&self, host: &Host) {
+    /// Reads what is there, as far as the inbox has room, and until the host, which has driven so many
+    /// times, does so again: what comes without end would keep this thread from its other clients.
+    fn read_into_inbox(&self, host: &Host, drives: u32) {
         let room = self.config.receive_buffer;
-        let drives = host.drives.load(Ordering::Relaxed);
         let go_on = || host.waiting() < room && host.drives.load(Ordering::Relaxed) == drives;
         while go_on() {
             let Some(mut held) = self.hold() else { return };

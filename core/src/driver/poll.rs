@@ -97,7 +97,8 @@ impl Event {
     }
 }
 
-fn owned(fd: RawFd) -> io::Result<OwnedFd> {
+/// A descriptor that a system call has just made, or why it made none.
+pub(super) fn owned(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -1,18 +1,15 @@
 //! Timers of the kernel as descriptors (`timerfd_create(2)`), for what the event loop's own cannot do.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::poll::owned;
 
 /// A timer of this clock that is not set.
 pub(super) fn create(clock: libc::clockid_t) -> io::Result<OwnedFd> {
     let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
     // SAFETY: takes no pointers; the result is checked.
-    let fd = unsafe { libc::timerfd_create(clock, flags) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a fresh descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    owned(unsafe { libc::timerfd_create(clock, flags) })
 }
 
 /// Has it fire once.

@@ -203,6 +203,7 @@ pub mod link {
 /// Readiness as tokio's `AsyncFd` has it: remembered until it is said to be
 /// over, and told of anew when the socket changes.
 pub mod watch {
+    use std::future::poll_fn;
     use std::io;
     use std::sync::Arc;
     use std::task::{Context, Poll};
@@ -269,8 +270,7 @@ pub mod watch {
         }
 
         async fn ready(&self, way: Way) -> io::Result<Ready<'_>> {
-            let seen = self.registration.wait(way).await;
-            Ok(Ready { registration: &self.registration, way, seen })
+            poll_fn(|cx| self.poll_ready(way, cx)).await
         }
     }
 

@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Notify;
-
 use super::Socket;
 use crate::driver::runtime::lock;
 
@@ -46,8 +44,7 @@ pub enum Way {
 #[derive(Default)]
 pub struct Registration {
     ways: Mutex<[Readiness; 2]>,
-    told: Notify,
-    /// Those that wait by [`Registration::poll`].
+    /// Who waits for which way.
     wakers: Mutex<[Option<Waker>; 2]>,
 }
 
@@ -72,7 +69,6 @@ impl Registration {
         readiness.over |= over;
         readiness.edges += 1;
         drop(ways);
-        self.told.notify_waiters();
         if let Some(waker) = lock(&self.wakers)[way as usize].take() {
             waker.wake();
         }
@@ -83,22 +79,11 @@ impl Registration {
         readiness.ready &= readiness.edges != seen || readiness.over;
     }
 
-    /// As [`Registration::wait`], for one task.
+    /// Whether this way is ready, and has `cx` woken when it is; the answer is for
+    /// [`Registration::clear`]. One task waits for each way.
     pub fn poll(&self, way: Way, cx: &mut Context<'_>) -> Poll<u64> {
         lock(&self.wakers)[way as usize] = Some(cx.waker().clone());
         let readiness = self.ways()[way as usize];
         if readiness.ready { Poll::Ready(readiness.edges) } else { Poll::Pending }
-    }
-
-    /// Waits until this way is ready; the answer is for [`Registration::clear`].
-    pub async fn wait(&self, way: Way) -> u64 {
-        loop {
-            let told = self.told.notified();
-            let readiness = self.ways()[way as usize];
-            if readiness.ready {
-                return readiness.edges;
-            }
-            told.await;
-        }
     }
 }
