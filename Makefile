@@ -1,8 +1,8 @@
 # longwire: everything a person or a machine does with this repository.
 #
 # Each language keeps its rules beside its code (c.mk, python.mk, node.mk).
-# All Rust is in one target directory: what is shipped in the profile `dist`, everything else in
-# `release`, which links quickly.
+# All Rust is in one target directory and in one profile, `release`, which links quickly. What
+# is shipped is linked from it with link-time optimisation (SHIPPED in c.mk).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -8,9 +8,9 @@ NODE_STAGE := build/npm
 .PHONY: node-build node-deps node-pack node-test node-interop node-types
 
 node-build: # the addon, beside the JavaScript that loads it
-	$(CARGO) build --profile dist --locked -p longwire-node
+	$(CARGO) rustc --release --locked -p longwire-node --lib -- $(SHIPPED)
 	@# A new file, never written in place: a process may have the old one mapped.
-	strip -o $(NODE_ADDON).new target/dist/liblongwire_node.so
+	strip -o $(NODE_ADDON).new target/release/liblongwire_node.so
 	mv $(NODE_ADDON).new $(NODE_ADDON)
 
 node-deps: $(NODE_DEPS) # what the tests and the type check need

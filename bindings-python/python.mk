@@ -1,5 +1,5 @@
-# The Python package: built by maturin in the profile `dist`, in the target
-# directory of the workspace, and tested as users get it: from the wheel.
+# The Python package: built by maturin, in the target directory of the
+# workspace, and tested as users get it: from the wheel.
 
 PY_DIR := bindings-python
 PY_VENV := .local/venv
@@ -28,7 +28,7 @@ py-wheel: .local/wheel.stamp
 .local/wheel.stamp: .local/venv.stamp $(PY_SOURCES)
 	mkdir -p $(PY_WHEELS)
 	rm -f $(PY_WHEELS)/longwire-*.whl $(PY_DIR)/python/longwire/*.so
-	$(MATURIN) build --profile dist --locked --manifest-path $(PY_DIR)/Cargo.toml --out $(PY_WHEELS)
+	$(MATURIN) build --release --locked --manifest-path $(PY_DIR)/Cargo.toml --out $(PY_WHEELS) -- $(SHIPPED)
 	touch $@
 
 py-install-test: .local/wheel-installed.stamp

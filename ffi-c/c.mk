@@ -16,12 +16,14 @@ C_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 C_SOVERSION := $(firstword $(subst ., ,$(C_VERSION)))
 C_SERIES := $(C_SOVERSION).$(word 2,$(subst ., ,$(C_VERSION)))
 
-# `dev` compiles faster and checks arithmetic.
-C_PROFILE ?= dist
-C_TARGET := target/$(patsubst dev,debug,$(C_PROFILE))
-C_CARGO_FLAGS := --profile $(C_PROFILE) --locked -q
+# What is shipped, and what is measured, is optimised as a whole.
+SHIPPED := -Clto=thin -Ccodegen-units=1
+# Which takes the bitcode that .cargo/config.toml asks for, unless RUSTFLAGS replaces it.
+ifdef RUSTFLAGS
+export RUSTFLAGS += -Cembed-bitcode=yes
+endif
 
-C_ARCHIVE := $(C_TARGET)/liblongwire_ffi.a
+C_ARCHIVE := target/release/liblongwire_ffi.a
 C_SERVER := target/release/longwire-test-server
 C_SHARED := $(BUILD)/lib/liblongwire.so.$(C_VERSION)
 C_STATIC := $(BUILD)/lib/liblongwire.a
@@ -35,7 +37,7 @@ c-force:
 
 # Cargo knows what is out of date, and leaves the files alone if nothing is.
 $(C_ARCHIVE): c-force
-	$(CARGO) build $(C_CARGO_FLAGS) -p longwire-ffi
+	$(CARGO) rustc --release --locked -q -p longwire-ffi --lib --crate-type staticlib -- $(SHIPPED)
 
 $(C_SERVER): c-force
 	$(CARGO) build --release --locked -q -p longwire-test-server

@@ -11,10 +11,8 @@ bench-guards: guard-programs
 bench-guards-update: guard-programs
 	$(GUARD_PYTHON) bench/guards/instructions.py --update
 
-# Together with the C interface, as alone the core would be compiled once more: a program
-# links it in another form than a library does.
 guard-programs: $(BUILD)/guards/allocations $(TEST_SERVER)
-	$(CARGO) build --profile dist --locked -p longwire-guards -p longwire-ffi
+	$(CARGO) rustc --release --locked -p longwire-guards -- $(SHIPPED)
 
 $(BUILD)/guards/allocations: bench/guards/allocations.c $(C_STAGED)
 	@mkdir -p $(@D)

@@ -16,7 +16,7 @@ import tempfile
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PROGRAM = "target/dist/longwire-instructions"
+PROGRAM = "target/release/longwire-instructions"
 TABLE = pathlib.Path(__file__).with_name("instructions.toml")
 TOLERANCE = 0.05
 

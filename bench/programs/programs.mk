@@ -1,5 +1,6 @@
 # The programs of the benchmark: one command line, a client each.
 
+BENCH_RUST := tokio-tungstenite fastwebsockets yawc scale
 BENCH_PEERS := $(addprefix $(BUILD)/bench/peers/,longwire raw beast libwebsockets)
 
 .PHONY: bench-programs
@@ -26,4 +27,5 @@ $(BUILD)/bench/peers/beast: bench/programs/c/beast.cpp
 # Cargo knows what they depend on.
 .PHONY: bench-rust
 bench-rust:
-	$(CARGO) build --profile dist --locked -p longwire-bench-peers
+	for bin in $(BENCH_RUST); do \
+	  $(CARGO) rustc --release --locked -p longwire-bench-peers --bin $$bin -- $(SHIPPED); done

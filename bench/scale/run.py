@@ -52,7 +52,7 @@ class Client:
 
 CLIENTS = (
     Client("longwire C", ("build/bench/scale/c",), 1, aims=(8, 40)),
-    Client("tokio-tungstenite", ("target/dist/scale",), 1, heartbeat=False),
+    Client("tokio-tungstenite", ("target/release/scale",), 1, heartbeat=False),
     Client("longwire Python", (PYTHON, "bench/scale/longwire_asyncio.py"), 3, aims=(16, 40)),
     Client("websockets", (PYTHON, "bench/scale/peer_websockets.py"), 1),
     Client("longwire Node", ("node", "bench/scale/longwire_node.mjs"), 3, aims=(16, 40)),
