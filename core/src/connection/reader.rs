@@ -11,6 +11,10 @@ use crate::transport::scratch::Scratch;
 
 /// Bytes read before other connections of the same thread get their turn.
 const FAIR: usize = 1 << 20;
+/// After a message of so much, little is read at first: enough for the head of another, whose rest
+/// then comes straight into its memory. What is copied there costs more than a system call.
+const LARGE: usize = 128 << 10;
+const LARGE_HEAD: usize = 4 << 10;
 
 /// The reading half of a connection.
 pub(crate) struct Reader {
@@ -21,6 +25,8 @@ pub(crate) struct Reader {
     left: Vec<u8>,
     /// How many of them were decoded since.
     left_taken: usize,
+    /// A large message has just ended; the next one may be large as well.
+    after_large: bool,
 }
 
 /// Where a read stopped.
@@ -60,7 +66,7 @@ impl<F: FnMut(Item<'_>) -> bool> Sink for F {
 
 impl Reader {
     pub(crate) fn new(link: Arc<Link>, decoder: Decoder, early: Vec<u8>) -> Reader {
-        Reader { link, decoder, left: early, left_taken: 0 }
+        Reader { link, decoder, left: early, left_taken: 0, after_large: false }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -123,11 +129,20 @@ impl Reader {
         total: &mut usize,
     ) -> Option<Stop> {
         let mut left = mem::take(&mut scratch.spare);
-        let stop = match self.link.clone().read(scratch) {
-            Ok(Got::Bytes { bytes, more }) => {
-                *total += bytes.len().max(1);
+        let got = if self.link.is_encrypted() {
+            self.link.read_decrypted(self.decoder.direct().unwrap_or_default(), scratch)
+        } else {
+            let most = if mem::take(&mut self.after_large) { LARGE_HEAD } else { usize::MAX };
+            self.link.read(scratch, most)
+        };
+        let stop = match got {
+            Ok(Got::Bytes { direct, bytes, more }) => {
+                *total += (direct + bytes.len()).max(1);
                 let mut rest = bytes;
-                let stop = self.decode(&mut rest, sink);
+                let mut stop = if direct > 0 { self.filled(direct, sink) } else { None };
+                if stop.is_none() {
+                    stop = self.decode(&mut rest, sink);
+                }
                 left.extend_from_slice(rest);
                 stop.or(if more { None } else { Some(Stop::Idle) })
             }
@@ -148,30 +163,32 @@ impl Reader {
     fn read_direct(&mut self, sink: &mut impl Sink, total: &mut usize) -> Option<Option<Stop>> {
         let target = self.decoder.direct()?;
         let room = target.len();
-        let n = match self.link.read_direct(target) {
+        let n = match self.link.recv(target) {
             Ok(Some(0)) => return Some(Some(Stop::End(End::Eof))),
             Ok(Some(n)) => n,
             Ok(None) => return Some(Some(Stop::Idle)),
             Err(error) => return Some(Some(Stop::End(End::Failed(error)))),
         };
         *total += n;
-        // SAFETY: the kernel wrote the first `n` bytes of what `direct` gave.
+        let stop = self.filled(n, sink);
+        Some(stop.or(if n < room { Some(Stop::Idle) } else { None }))
+    }
+
+    /// `n` bytes were read into what the decoder gave for them. `None`: go on.
+    fn filled(&mut self, n: usize, sink: &mut impl Sink) -> Option<Stop> {
+        // SAFETY: the link wrote the first `n` bytes of what `direct` gave.
         let stop = match unsafe { self.decoder.direct_filled(n) } {
-            Ok(item) => {
-                let go_on = item.is_none_or(|item| sink.item(item));
-                // The next bytes may be long in coming.
-                self.decoder.recycle();
-                if !go_on {
-                    Some(Stop::More)
-                } else if n < room {
-                    Some(Stop::Idle)
-                } else {
-                    None
-                }
+            Ok(None) => return None,
+            Ok(Some(item)) => {
+                self.after_large =
+                    matches!(&item, Item::Message(message) if message.as_bytes().len() >= LARGE);
+                if sink.item(item) { None } else { Some(Stop::More) }
             }
-            Err(violation) => Some(Stop::End(violation.into())),
+            Err(violation) => return Some(Stop::End(violation.into())),
         };
-        Some(stop)
+        // The next bytes may be long in coming.
+        self.decoder.recycle();
+        stop
     }
 
     /// `None`: all of `bytes` was decoded.

@@ -6,19 +6,17 @@
 //! direction has one user at a time: reading belongs to whoever holds the
 //! connection's reader, writing to whoever holds the writer's flush.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
-use rustls::{AlertDescription, CertificateError, ClientConnection};
+use rustls::client::UnbufferedClientConnection;
 
 use super::scratch::Scratch;
+use super::session::{Session, with_records};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind};
-
-/// The most plaintext that is turned into TLS records before they are written.
-const RECORDS: usize = 64 << 10;
 
 /// A non-blocking socket and what encrypts it.
 pub(crate) struct Link {
@@ -27,8 +25,8 @@ pub(crate) struct Link {
 }
 
 struct Tls {
-    session: Mutex<ClientConnection>,
-    /// Ciphertext on its way to the socket.
+    session: Mutex<Session>,
+    /// Ciphertext that the socket did not take.
     outgoing: Mutex<Outgoing>,
 }
 
@@ -40,9 +38,9 @@ struct Outgoing {
 
 /// What a read found.
 pub(crate) enum Got<'a> {
-    /// Plaintext at the front of the scratch buffer, and whether the socket
-    /// may hold more.
-    Bytes { bytes: &'a [u8], more: bool },
+    /// So many bytes at the front of what is read into directly, those that came after them in the
+    /// scratch buffer, and whether the socket may hold more.
+    Bytes { direct: usize, bytes: &'a [u8], more: bool },
     /// Nothing for now.
     Nothing,
     /// The peer sends no more.
@@ -50,43 +48,54 @@ pub(crate) enum Got<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(socket: OwnedFd, session: Option<ClientConnection>) -> Link {
-        let tls = session.map(|mut session| {
-            // The outbox is the bound; rustls has no say in it.
-            session.set_buffer_limit(None);
-            Tls { session: Mutex::new(session), outgoing: Mutex::default() }
+    pub(crate) fn new(socket: OwnedFd, session: Option<UnbufferedClientConnection>) -> Link {
+        let tls = session.map(|session| Tls {
+            session: Mutex::new(Session::new(session)),
+            outgoing: Mutex::default(),
         });
         Link { socket, tls }
     }
 
-    /// Reads once, into the thread's buffer.
-    pub(crate) fn read<'a>(&self, scratch: &'a mut Scratch) -> Result<Got<'a>, Error> {
-        let Some(tls) = &self.tls else {
-            let room = scratch.plain.len();
-            let n = match recv(self.fd(), as_uninit(&mut scratch.plain)) {
-                Ok(0) => return Ok(Got::End),
-                Ok(n) => n,
-                Err(error) => return nothing_or(&error),
-            };
-            return Ok(Got::Bytes { bytes: &scratch.plain[..n], more: n == room });
-        };
-        let (plain, cipher) = scratch.both();
-        let room = cipher.len();
-        let n = match recv(self.fd(), as_uninit(cipher)) {
-            Ok(0) => return Ok(Got::End),
-            Ok(n) => n,
-            Err(error) => return nothing_or(&error),
-        };
-        let filled = tls.decrypt(&cipher[..n], plain)?;
-        Ok(Got::Bytes { bytes: &plain[..filled], more: n == room })
+    /// Reads once, into the thread's buffer; without TLS `most` bytes at most.
+    pub(crate) fn read<'a>(&self, scratch: &'a mut Scratch, most: usize) -> Result<Got<'a>, Error> {
+        if self.tls.is_some() {
+            return self.read_decrypted(&mut [], scratch);
+        }
+        let room = scratch.plain.len().min(most);
+        match self.recv(as_uninit(&mut scratch.plain[..room]))? {
+            Some(0) => Ok(Got::End),
+            Some(n) => Ok(Got::Bytes { direct: 0, bytes: &scratch.plain[..n], more: n == room }),
+            None => Ok(Got::Nothing),
+        }
     }
 
-    /// Reads straight into `target`, if that saves a copy (it does not under TLS).
-    /// `Ok(None)`: nothing for now; `Ok(Some(0))`: the peer sends no more.
-    pub(crate) fn read_direct(
+    /// Reads once, and decrypts into `target` first and then into the thread's buffer.
+    pub(crate) fn read_decrypted<'a>(
         &self,
         target: &mut [MaybeUninit<u8>],
-    ) -> Result<Option<usize>, Error> {
+        scratch: &'a mut Scratch,
+    ) -> Result<Got<'a>, Error> {
+        let Some(tls) = &self.tls else { return Ok(Got::Nothing) };
+        let (plain, cipher) = scratch.both();
+        let (mut direct, mut filled) = (0, 0);
+        let receive = |cipher: &mut [u8]| self.recv(as_uninit(cipher));
+        let received = lock(&tls.session).receive(cipher, receive, |bytes| {
+            let (front, rest) = bytes.split_at(bytes.len().min(target.len() - direct));
+            target[direct..][..front.len()].copy_from_slice(uninit(front));
+            direct += front.len();
+            plain[filled..][..rest.len()].copy_from_slice(rest);
+            filled += rest.len();
+        });
+        match received? {
+            Some((0, _)) => Ok(Got::End),
+            Some((_, more)) => Ok(Got::Bytes { direct, bytes: &plain[..filled], more }),
+            None => Ok(Got::Nothing),
+        }
+    }
+
+    /// Reads straight into `target`, as long as there is no TLS.
+    /// `Ok(None)`: nothing for now; `Ok(Some(0))`: the peer sends no more.
+    pub(crate) fn recv(&self, target: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Error> {
         match recv(self.fd(), target) {
             Ok(n) => Ok(Some(n)),
             Err(error) if would_block(&error) => Ok(None),
@@ -114,21 +123,17 @@ impl Link {
         };
         let mut outgoing = lock(&tls.outgoing);
         outgoing.send(self.fd())?;
-        let taken = {
-            let mut session = lock(&tls.session);
-            let taken = session.writer().write(&bytes[..bytes.len().min(RECORDS)])?;
-            while session.wants_write() {
-                session.write_tls(&mut outgoing.bytes)?;
+        with_records(|records| {
+            let encrypted = lock(&tls.session).encrypt(bytes, &mut outgoing.bytes, records);
+            // An alert is sent also if nothing else can be any more.
+            let (taken, len) = *encrypted.as_ref().unwrap_or(&(0, 0));
+            match outgoing.send_before(&records[..len], self.fd()) {
+                // Part of it may have left, so that it must not be sent again;
+                // a failure is there the next time as well.
+                Err(error) if taken == 0 => Err(error),
+                _ => encrypted.map(|(taken, _)| taken),
             }
-            taken
-        };
-        match outgoing.send(self.fd()) {
-            // Part of it may have left, so that it must not be sent again;
-            // a failure is there the next time as well.
-            Err(_) if taken > 0 => Ok(taken),
-            Err(error) => Err(error),
-            Ok(()) => Ok(taken),
-        }
+        })
     }
 
     /// Takes the TLS handshake as far as it goes without waiting.
@@ -143,27 +148,28 @@ impl Link {
             if !lock(&tls.session).is_handshaking() {
                 return Ok(Handshake::Done);
             }
-            let (_, cipher) = scratch.both();
             // Small reads: the bytes behind the handshake stay in the socket
             // until somebody can take their plaintext.
-            match recv(self.fd(), as_uninit(&mut cipher[..4096])) {
-                Ok(0) => {
+            let small = |cipher: &mut [u8]| {
+                let room = cipher.len().min(4096);
+                self.recv(as_uninit(&mut cipher[..room]))
+            };
+            // Bound first: within a `match` the session would stay locked.
+            let absorbed = lock(&tls.session).absorb(scratch.both().1, small);
+            match absorbed {
+                Ok(Some(0)) => {
                     return Err(Error::new(
                         ErrorKind::Tls,
                         "the server ended the connection during the TLS handshake",
                     ));
                 }
-                Ok(n) => {
-                    // Bound first: within an `if let` the session would stay locked.
-                    let absorbed = lock(&tls.session).absorb(&cipher[..n]);
-                    if let Err(error) = absorbed {
-                        // The alert that tells the server why, as far as it goes.
-                        let _ = self.write(&[]);
-                        return Err(error);
-                    }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(Handshake::WantsRead),
+                Err(error) => {
+                    // The alert that tells the server why, as far as it goes.
+                    let _ = self.write(&[]);
+                    return Err(error);
                 }
-                Err(error) if would_block(&error) => return Ok(Handshake::WantsRead),
-                Err(error) => return Err(lost(&error)),
             }
         }
     }
@@ -174,7 +180,7 @@ impl Link {
     pub(crate) fn why_lost(&self, error: &io::Error, scratch: &mut Scratch) -> Error {
         // Tickets and the like may precede it, but not much.
         for _ in 0..16 {
-            match self.read(scratch) {
+            match self.read(scratch, usize::MAX) {
                 Ok(Got::Bytes { .. }) => {}
                 Err(alert) if alert.kind() == ErrorKind::Tls => return alert,
                 Ok(Got::Nothing | Got::End) | Err(_) => break,
@@ -185,12 +191,7 @@ impl Link {
 
     /// Plaintext that came along with the end of the TLS handshake.
     pub(crate) fn early_plaintext(&self) -> Vec<u8> {
-        let mut early = Vec::new();
-        if let Some(tls) = &self.tls {
-            // The only error is `WouldBlock`, which ends the plaintext.
-            let _ = lock(&tls.session).reader().read_to_end(&mut early);
-        }
-        early
+        self.tls.as_ref().map(|tls| lock(&tls.session).take_early()).unwrap_or_default()
     }
 
     /// Says that nothing more will be sent, as far as the socket takes it.
@@ -237,56 +238,6 @@ pub(crate) enum Handshake {
     WantsWrite,
 }
 
-impl Tls {
-    /// `plain` is at least as large as `cipher`.
-    fn decrypt(&self, cipher: &[u8], plain: &mut [u8]) -> Result<usize, Error> {
-        let mut session = lock(&self.session);
-        let mut filled = 0;
-        let mut rest = cipher;
-        while !rest.is_empty() {
-            let before = rest.len();
-            session.read_tls(&mut rest).map_err(|error| lost(&error))?;
-            session.process_new_packets().map_err(|error| tls_error(&error))?;
-            filled += drain(&mut session, &mut plain[filled..]);
-            if rest.len() == before {
-                return Err(more_after_the_end());
-            }
-        }
-        Ok(filled)
-    }
-}
-
-trait Absorb {
-    fn absorb(&mut self, bytes: &[u8]) -> Result<(), Error>;
-}
-
-impl Absorb for ClientConnection {
-    fn absorb(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            let before = bytes.len();
-            self.read_tls(&mut bytes).map_err(|error| lost(&error))?;
-            self.process_new_packets().map_err(|error| tls_error(&error))?;
-            if bytes.len() == before {
-                return Err(more_after_the_end());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn drain(session: &mut ClientConnection, plain: &mut [u8]) -> usize {
-    let mut filled = 0;
-    // The end of the stream (0) and "nothing for now" (an error) both end it:
-    // the socket itself says whether the peer is gone.
-    while let Ok(n) = session.reader().read(&mut plain[filled..]) {
-        if n == 0 {
-            break;
-        }
-        filled += n;
-    }
-    filled
-}
-
 impl Outgoing {
     fn len(&self) -> usize {
         self.bytes.len() - self.sent
@@ -294,6 +245,25 @@ impl Outgoing {
 
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Sends what is here and then `records`, of which the rest stays here.
+    fn send_before(&mut self, records: &[u8], fd: RawFd) -> io::Result<()> {
+        if !self.is_empty() {
+            self.bytes.extend_from_slice(records);
+            return self.send(fd);
+        }
+        let mut rest = records;
+        while !rest.is_empty() {
+            match send(fd, rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(error) => {
+                    self.bytes.extend_from_slice(rest);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn send(&mut self, fd: RawFd) -> io::Result<()> {
@@ -308,41 +278,6 @@ impl Outgoing {
     }
 }
 
-fn more_after_the_end() -> Error {
-    Error::new(ErrorKind::Tls, "the server sent more after it had ended its TLS stream")
-}
-
-pub(crate) fn tls_error(error: &rustls::Error) -> Error {
-    match error {
-        rustls::Error::InvalidCertificate(CertificateError::Other(why)) => {
-            Error::new(ErrorKind::Certificate, format!("TLS: {}", why.0))
-        }
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            Error::new(ErrorKind::Certificate, format!("TLS: {error}"))
-        }
-        rustls::Error::AlertReceived(alert) => {
-            let what = format!("TLS: the server sent the alert {alert:?}{}", meaning(*alert));
-            Error::new(ErrorKind::Tls, what)
-        }
-        other => Error::new(ErrorKind::Tls, format!("TLS: {other}")),
-    }
-}
-
-/// What an alert says about the client's certificate, if it does (RFC 8446 section 6.2).
-fn meaning(alert: AlertDescription) -> &'static str {
-    match alert {
-        AlertDescription::CertificateRequired => ": it expects a client certificate (client_cert)",
-        AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateExpired
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::UnknownCA
-        | AlertDescription::AccessDenied => ": it does not accept the client's certificate",
-        _ => "",
-    }
-}
-
 pub(crate) fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
@@ -352,13 +287,14 @@ pub(crate) fn lost(error: &io::Error) -> Error {
     Error::new(ErrorKind::Lost, format!("the connection was lost: {error}"))
 }
 
-fn nothing_or<'a>(error: &io::Error) -> Result<Got<'a>, Error> {
-    if would_block(error) { Ok(Got::Nothing) } else { Err(lost(error)) }
-}
-
 fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     // SAFETY: same layout; `recv` only ever writes initialised bytes.
     unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) }
+}
+
+fn uninit(bytes: &[u8]) -> &[MaybeUninit<u8>] {
+    // SAFETY: same layout, and nobody can write through it.
+    unsafe { &*(std::ptr::from_ref(bytes) as *const [MaybeUninit<u8>]) }
 }
 
 fn recv(fd: RawFd, into: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
@@ -390,6 +326,7 @@ fn interrupted(error: io::Error) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -410,7 +347,8 @@ mod tests {
         .unwrap()
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-        let session = ClientConnection::new(Arc::new(config), "a".try_into().unwrap()).unwrap();
+        let session =
+            UnbufferedClientConnection::new(Arc::new(config), "a".try_into().unwrap()).unwrap();
         let link = Link::new(socket.into(), Some(session));
         link.write(&[]).unwrap();
         // A fatal certificate_required; then an end that throws away what the client sent.

@@ -7,5 +7,6 @@ pub(crate) mod link;
 mod proxy;
 mod relay;
 pub(crate) mod scratch;
+mod session;
 pub(crate) mod tls;
 pub(crate) mod watch;

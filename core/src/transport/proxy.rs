@@ -19,8 +19,8 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use super::dial::{owned, tcp};
-use super::link::tls_error;
 use super::relay::relay;
+use super::session::tls_error;
 use super::tls::Trust;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Config, Tls};

@@ -11,12 +11,10 @@ mod pins;
 
 use std::sync::{Arc, Mutex, Weak};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::task::spawn_blocking;
@@ -27,6 +25,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Tls;
 use identity::{Files, Identity};
 use pins::{Pin, Pinned};
+
+use super::session::tls_error;
 
 /// How a client proves to itself who the server is, and to the server who it is.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl Trust {
     ///
     /// Whatever is wrong with its files is [`ErrorKind::Tls`], which is tried again: they may
     /// be in the middle of being replaced.
-    pub(crate) async fn session(&self, host: &str) -> Result<ClientConnection> {
+    pub(crate) async fn session(&self, host: &str) -> Result<UnbufferedClientConnection> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => server_name(host)?,
@@ -99,7 +99,7 @@ impl Trust {
             })??;
         }
         let config = lock(&self.config).clone();
-        ClientConnection::new(config, name).map_err(|error| super::link::tls_error(&error))
+        UnbufferedClientConnection::new(config, name).map_err(|error| tls_error(&error))
     }
 
     /// For a session that somebody else makes.
@@ -155,7 +155,7 @@ fn client_config(server: &Expected, identity: Option<Identity>) -> Result<Client
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| super::link::tls_error(&error))?;
+        .map_err(|error| tls_error(&error))?;
     let mut verifier: Arc<dyn ServerCertVerifier> = match &server.authorities {
         _ if !server.verify => Arc::new(AcceptAnything(provider)),
         Some(pem) => web_pki(roots(pem)?, provider)?,

@@ -78,7 +78,7 @@ pub mod link {
     }
 
     pub enum Got<'a> {
-        Bytes { bytes: &'a [u8], more: bool },
+        Bytes { direct: usize, bytes: &'a [u8], more: bool },
         Nothing,
         End,
     }
@@ -92,18 +92,32 @@ pub mod link {
             &self.socket
         }
 
-        pub fn read<'a>(&self, scratch: &'a mut Scratch) -> Result<Got<'a>, Error> {
+        pub fn read<'a>(&self, scratch: &'a mut Scratch, most: usize) -> Result<Got<'a>, Error> {
             world().system_call();
-            let room = self.socket.read_size().min(scratch.plain.len());
+            let room = self.socket.read_size().min(scratch.plain.len()).min(most);
             match self.socket.read(&mut scratch.plain[..room]) {
                 Ok(0) => Ok(Got::End),
-                Ok(n) => Ok(Got::Bytes { bytes: &scratch.plain[..n], more: n == room }),
+                Ok(n) => Ok(Got::Bytes { direct: 0, bytes: &scratch.plain[..n], more: n == room }),
                 Err(error) if would_block(&error) => Ok(Got::Nothing),
                 Err(error) => Err(lost(&error)),
             }
         }
 
-        pub fn read_direct(&self, target: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Error> {
+        pub fn read_decrypted<'a>(
+            &self,
+            target: &mut [MaybeUninit<u8>],
+            scratch: &'a mut Scratch,
+        ) -> Result<Got<'a>, Error> {
+            let got = self.read(scratch, usize::MAX)?;
+            let Got::Bytes { bytes, more, .. } = got else { return Ok(got) };
+            let (front, bytes) = bytes.split_at(bytes.len().min(target.len()));
+            for (target, byte) in target.iter_mut().zip(front) {
+                target.write(*byte);
+            }
+            Ok(Got::Bytes { direct: front.len(), bytes, more })
+        }
+
+        pub fn recv(&self, target: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Error> {
             world().system_call();
             let mut bytes = vec![0; target.len()];
             match self.socket.read(&mut bytes) {
