@@ -20,7 +20,9 @@ C_SERIES := $(C_SOVERSION).$(word 2,$(subst ., ,$(C_VERSION)))
 SHIPPED := -Clto=thin -Ccodegen-units=1
 # Which takes the bitcode that .cargo/config.toml asks for, unless RUSTFLAGS replaces it.
 ifdef RUSTFLAGS
+ifeq (,$(findstring embed-bitcode,$(RUSTFLAGS)))
 export RUSTFLAGS += -Cembed-bitcode=yes
+endif
 endif
 
 C_ARCHIVE := target/release/liblongwire_ffi.a

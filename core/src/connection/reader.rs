@@ -75,7 +75,7 @@ impl Reader {
 
     /// Whether bytes wait here that the socket does not show.
     pub(crate) fn has_left(&self) -> bool {
-        !self.left.is_empty() || self.decoder.has_more()
+        !self.left.is_empty() || self.decoder.has_more() || self.link.is_at_end()
     }
 
     /// As [`Decoder::take_inflated`].
@@ -132,12 +132,13 @@ impl Reader {
         let got = if self.link.is_encrypted() {
             self.link.read_decrypted(self.decoder.direct().unwrap_or_default(), scratch)
         } else {
-            let most = if mem::take(&mut self.after_large) { LARGE_HEAD } else { usize::MAX };
+            let most = if self.after_large { LARGE_HEAD } else { usize::MAX };
             self.link.read(scratch, most)
         };
         let stop = match got {
             Ok(Got::Bytes { direct, bytes, more }) => {
                 *total += (direct + bytes.len()).max(1);
+                self.after_large = false;
                 let mut rest = bytes;
                 let mut stop = if direct > 0 { self.filled(direct, sink) } else { None };
                 if stop.is_none() {

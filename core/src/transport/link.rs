@@ -10,6 +10,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::UnbufferedClientConnection;
 
@@ -28,6 +29,8 @@ struct Tls {
     session: Mutex<Session>,
     /// Ciphertext that the socket did not take.
     outgoing: Mutex<Outgoing>,
+    /// [`Session::is_at_end`], for whoever asks without the lock.
+    at_end: AtomicBool,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl Link {
         let tls = session.map(|session| Tls {
             session: Mutex::new(Session::new(session)),
             outgoing: Mutex::default(),
+            at_end: AtomicBool::new(false),
         });
         Link { socket, tls }
     }
@@ -79,13 +83,18 @@ impl Link {
         let (plain, cipher) = scratch.both();
         let (mut direct, mut filled) = (0, 0);
         let receive = |cipher: &mut [u8]| self.recv(as_uninit(cipher));
-        let received = lock(&tls.session).receive(cipher, receive, |bytes| {
+        let mut session = lock(&tls.session);
+        let received = session.receive(cipher, receive, |bytes| {
             let (front, rest) = bytes.split_at(bytes.len().min(target.len() - direct));
             target[direct..][..front.len()].copy_from_slice(uninit(front));
             direct += front.len();
             plain[filled..][..rest.len()].copy_from_slice(rest);
             filled += rest.len();
         });
+        if session.is_at_end() {
+            tls.at_end.store(true, Ordering::Relaxed);
+        }
+        drop(session);
         match received? {
             Some((0, _)) => Ok(Got::End),
             Some((_, more)) => Ok(Got::Bytes { direct, bytes: &plain[..filled], more }),
@@ -105,6 +114,11 @@ impl Link {
 
     pub(crate) fn is_encrypted(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Whether the next read tells of the end, although the socket may show nothing.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.at_end.load(Ordering::Relaxed))
     }
 
     /// Whether TLS itself has something to say (tickets, key updates, alerts)
@@ -143,7 +157,7 @@ impl Link {
             match self.write(&[]) {
                 Ok(_) => {}
                 Err(error) if would_block(&error) => return Ok(Handshake::WantsWrite),
-                Err(error) => return Err(lost(&error)),
+                Err(error) => return Err(self.why_lost(&error, scratch)),
             }
             if !lock(&tls.session).is_handshaking() {
                 return Ok(Handshake::Done);

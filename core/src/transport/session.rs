@@ -25,11 +25,11 @@ pub(super) struct Session {
     connection: UnbufferedClientConnection,
     /// The beginning of a record.
     begun: Vec<u8>,
-    /// What TLS itself says: the handshake, key updates, alerts.
+    /// What TLS itself says: the handshake, alerts.
     said: Vec<u8>,
     /// Plaintext that nobody has asked for yet.
     early: Vec<u8>,
-    /// The peer has ended its stream.
+    /// The peer has ended its stream. What follows is ignored (RFC 8446 section 6.1).
     closed: bool,
     /// Why nothing more can be decrypted.
     failed: Option<Error>,
@@ -81,7 +81,13 @@ impl Session {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        if self.closed {
+            return Ok(Some((0, false)));
+        }
         let (begun, room) = (self.begun.len(), cipher.len() - self.begun.len());
+        if room == 0 {
+            return Err(self.failed.insert(too_long(begun)).clone());
+        }
         cipher[..begun].copy_from_slice(&self.begun);
         let n = match receive(&mut cipher[begun..])? {
             Some(n) if n > 0 => n,
@@ -100,20 +106,19 @@ impl Session {
             // An idle connection holds no memory for it.
             self.begun = Vec::new();
         }
-        let failure = match advanced {
-            Ok(()) if self.closed && !self.begun.is_empty() => Some(more_after_the_end()),
-            Ok(()) => None,
-            Err(error) => Some(tls_error(&error)),
-        };
-        if let Some(error) = failure {
-            self.failed = Some(error.clone());
+        if let Err(error) = advanced {
+            let error = self.failed.insert(tls_error(&error));
             // What came before it is served before it.
             if !any {
-                return Err(error);
+                return Err(error.clone());
             }
-            return Ok(Some((n, true)));
         }
-        Ok(Some((n, n == room)))
+        Ok(Some((n, n == room || self.is_at_end())))
+    }
+
+    /// Whether the next [`Session::receive`] tells of the end, whatever the socket holds.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.closed || self.failed.is_some()
     }
 
     /// The handshake's part of [`Session::receive`].
@@ -144,7 +149,9 @@ impl Session {
                 Ok(Err(error @ EncryptError::InsufficientSize(_))) => {
                     unreachable!("{RECORDS} bytes hold the records of {PLAIN}: {error}")
                 }
-                Ok(encrypted) => encrypted.map_err(io::Error::other),
+                Ok(Ok(len)) => Ok(len),
+                // The keys have served their time; the alert that says so leaves all the same.
+                Ok(Err(exhausted)) => self.settle().and(Err(io::Error::other(exhausted))),
                 Err(error) => Err(error),
             }
         };
@@ -265,8 +272,10 @@ pub(super) fn with_records<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     result
 }
 
-fn more_after_the_end() -> Error {
-    Error::new(ErrorKind::Tls, "the server sent more after it had ended its TLS stream")
+#[cold]
+fn too_long(begun: usize) -> Error {
+    let what = format!("TLS: expected the end of a message of the handshake within {begun} bytes");
+    Error::new(ErrorKind::Tls, what)
 }
 
 pub(crate) fn tls_error(error: &rustls::Error) -> Error {
@@ -443,15 +452,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_follow_the_end() {
+    fn what_follows_the_end_is_ignored() {
         for version in both() {
             let (mut client, mut server) = pair(version);
             server.writer().write_all(b"last").unwrap();
             server.send_close_notify();
-            let bytes = records(&mut server);
+            let mut bytes = records(&mut server);
+            bytes.extend_from_slice(b"more");
             assert_eq!(hear(&mut client, &bytes, bytes.len()).unwrap(), b"last");
-            let error = hear(&mut client, &bytes, bytes.len()).unwrap_err();
-            assert_eq!(error.message(), more_after_the_end().message());
+            let received = client.receive(&mut [0; 64], |_| panic!("nothing is read"), |_| {});
+            assert_eq!(received.unwrap(), Some((0, false)));
+            // The other direction has an end of its own.
+            assert_eq!(say(&mut client, &mut server, b"an answer").len(), 9);
         }
     }
 }

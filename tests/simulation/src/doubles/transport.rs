@@ -136,6 +136,10 @@ pub mod link {
             self.held_back.is_some()
         }
 
+        pub fn is_at_end(&self) -> bool {
+            false
+        }
+
         pub fn has_unsent(&self) -> bool {
             self.held_back.as_ref().is_some_and(|held| !lock(held).is_empty())
         }
