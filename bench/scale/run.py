@@ -53,9 +53,9 @@ class Client:
 CLIENTS = (
     Client("longwire C", ("build/bench/scale/c",), 1, aims=(8, 40)),
     Client("tokio-tungstenite", ("target/release/scale",), 1, heartbeat=False),
-    Client("longwire Python", (PYTHON, "bench/scale/longwire_asyncio.py"), 3, aims=(16, 40)),
+    Client("longwire Python", (PYTHON, "bench/scale/longwire_asyncio.py"), 2, aims=(16, 40)),
     Client("websockets", (PYTHON, "bench/scale/peer_websockets.py"), 1),
-    Client("longwire Node", ("node", "bench/scale/longwire_node.mjs"), 3, aims=(16, 40)),
+    Client("longwire Node", ("node", "bench/scale/longwire_node.mjs"), 2, aims=(16, 40)),
     Client("ws", ("node", "bench/scale/peer_ws.mjs"), 1, heartbeat=False),
 )
 
@@ -173,7 +173,7 @@ def rows(clients: list[Client], sizes: list[int], idle: float) -> Iterator[Row]:
                 if scheme == "wss" and count not in SECURE_SIZES:
                     continue
                 most = (limit - OTHER_DESCRIPTORS) // client.descriptors
-                fitting = count if count <= most else most // 1_000 * 1_000
+                fitting = count if count <= most else most // 100 * 100
                 if fitting < count:
                     print(
                         f"{client.name}: {fitting:,} connections instead of {count:,}: each has "
@@ -198,7 +198,7 @@ HEAD = (
 
 TEXT = """\
 Memory is what is resident, per connection. CPU time is that of an idle connection with a ping
-every 20 s, in microseconds per second. Clients driven by a host have three descriptors for each
+every 20 s, in microseconds per second. Clients driven by a host have two descriptors for each
 connection, which is where the limit of open files ends them."""
 
 

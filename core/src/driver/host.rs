@@ -1,7 +1,7 @@
 //! A foreign event loop as the driver.
 //!
 //! A hosted client has one descriptor for its whole life: that of a [`Poll`],
-//! which holds the socket of the moment and an [`Event`]. It is readable, level
+//! which holds the socket of the moment and a signal. It is readable, level
 //! triggered, while the socket has bytes or the inbox has events.
 //!
 //! The promise to keep: **whatever is left for the host to fetch, whether in
@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::poll::{Event, Poll};
+use super::poll::Poll;
 use super::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Attempt, Closed, Down, MessageKind, Opened, Outage};
@@ -58,11 +58,19 @@ struct Inbox {
     bytes: usize,
 }
 
+/// Where the signal of a host is.
+mod signal {
+    pub(super) const NONE: u8 = 0;
+    /// Somebody is giving it, or taking it back.
+    pub(super) const BETWEEN: u8 = 1;
+    pub(super) const GIVEN: u8 = 2;
+}
+
 /// The host's side of a client.
 pub(crate) struct Host {
     poll: Poll,
-    event: Event,
-    signaled: AtomicBool,
+    /// One of [`signal`]'s.
+    signal: AtomicU8,
     inbox: Mutex<Inbox>,
     /// A question, which precedes what is in the inbox.
     ask: Mutex<Option<Stored>>,
@@ -82,12 +90,9 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> io::Result<Host> {
-        let (poll, event) = (Poll::new()?, Event::new()?);
-        poll.add(event.fd(), 0)?;
         Ok(Host {
-            poll,
-            event,
-            signaled: AtomicBool::new(false),
+            poll: Poll::with_signal()?,
+            signal: AtomicU8::new(signal::NONE),
             inbox: Mutex::default(),
             ask: Mutex::default(),
             holding: AtomicBool::new(false),
@@ -115,17 +120,24 @@ impl Host {
 
     /// Has the descriptor readable until the next [`Host::quiet`].
     pub(crate) fn signal(&self) {
-        if !self.signaled.swap(true, Ordering::AcqRel) {
-            self.event.give();
+        if self.turn(signal::NONE, signal::BETWEEN) {
+            self.poll.give();
+            self.signal.store(signal::GIVEN, Ordering::Release);
         }
     }
 
     /// Takes the signal back. Look into the inbox after this, never before.
     pub(crate) fn quiet(&self) {
-        // A signal that is only half given can not be taken back yet.
-        if self.signaled.load(Ordering::Acquire) && self.event.take() {
-            self.signaled.store(false, Ordering::SeqCst);
+        // A signal that is only half given can not be taken back yet. One that comes while this is
+        // half done changes nothing: what it tells of is found in the inbox.
+        if self.turn(signal::GIVEN, signal::BETWEEN) {
+            self.poll.take();
+            self.signal.store(signal::NONE, Ordering::SeqCst);
         }
+    }
+
+    fn turn(&self, from: u8, to: u8) -> bool {
+        self.signal.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Begins a `drive`, of which there is one at a time.
@@ -207,9 +219,10 @@ mod tests {
         let host = Host::new().unwrap();
         let readable = || host.wait(Some(Duration::ZERO)).unwrap();
         // What `signal` does, with `quiet` between its two steps.
-        assert!(!host.signaled.swap(true, Ordering::AcqRel));
+        assert!(host.turn(signal::NONE, signal::BETWEEN));
         host.quiet();
-        host.event.give();
+        host.poll.give();
+        host.signal.store(signal::GIVEN, Ordering::Release);
         assert!(readable());
         host.quiet();
         assert!(!readable());

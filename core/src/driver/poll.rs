@@ -1,9 +1,14 @@
 //! The kernel's side of hosted clients: sets of descriptors that are waited on
-//! together, and signals that such a set can hold.
+//! together, and the signal that such a set can hold.
+//!
+//! The signal takes no descriptor of its client's: it is one that is always readable, the same in
+//! all sets, and what is turned on and off is the interest in it.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
+
+use once_cell::sync::OnceCell;
 
 /// An epoll instance. It is readable, level triggered, while any of its
 /// descriptors is.
@@ -21,10 +26,42 @@ impl Poll {
 
     /// Adds `fd`, to be told apart from others by `key`.
     pub(crate) fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
-        let mut event =
-            libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, u64: key };
+        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN | libc::EPOLLRDHUP, key)
+    }
+
+    /// A set with a signal, which is not given yet.
+    pub(crate) fn with_signal() -> io::Result<Poll> {
+        let poll = Poll::new()?;
+        poll.control(libc::EPOLL_CTL_ADD, always_readable()?, 0, 0)?;
+        Ok(poll)
+    }
+
+    /// Has the set readable until [`Poll::take`].
+    pub(crate) fn give(&self) {
+        self.turn(libc::EPOLLIN);
+    }
+
+    pub(crate) fn take(&self) {
+        self.turn(0);
+    }
+
+    /// It cannot fail: the descriptor has been in the set since [`Poll::with_signal`].
+    fn turn(&self, events: libc::c_int) {
+        if let Ok(signal) = always_readable() {
+            let _ = self.control(libc::EPOLL_CTL_MOD, signal, events, 0);
+        }
+    }
+
+    fn control(
+        &self,
+        what: libc::c_int,
+        fd: RawFd,
+        events: libc::c_int,
+        key: u64,
+    ) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: key };
         // SAFETY: `event` lives during the call.
-        match unsafe { libc::epoll_ctl(self.fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) } {
+        match unsafe { libc::epoll_ctl(self.fd(), what, fd, &raw mut event) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
@@ -68,33 +105,14 @@ impl Poll {
     }
 }
 
-/// An eventfd: readable from [`Event::give`] to [`Event::take`].
-pub(crate) struct Event(OwnedFd);
-
-impl Event {
-    pub(crate) fn new() -> io::Result<Event> {
+/// An eventfd that nobody ever reads, for as long as the process lives.
+fn always_readable() -> io::Result<RawFd> {
+    static SIGNAL: OnceCell<OwnedFd> = OnceCell::new();
+    let made = SIGNAL.get_or_try_init(|| {
         // SAFETY: eventfd takes no pointers; the result is checked.
-        owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Event)
-    }
-
-    pub(crate) fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-
-    pub(crate) fn give(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: writes eight bytes from a local array. It cannot fail:
-        // the counter is never near its maximum.
-        unsafe { libc::write(self.fd(), one.as_ptr().cast(), 8) };
-    }
-
-    /// Whether there was anything to take.
-    pub(crate) fn take(&self) -> bool {
-        let mut count = [0_u8; 8];
-        // SAFETY: reads at most eight bytes into a local array.
-        let n = unsafe { libc::read(self.fd(), count.as_mut_ptr().cast(), 8) };
-        n == 8
-    }
+        owned(unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
+    });
+    made.map(AsRawFd::as_raw_fd)
 }
 
 /// A descriptor that a system call has just made, or why it made none.

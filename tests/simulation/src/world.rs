@@ -60,7 +60,7 @@ pub struct World {
 /// What a number stands for.
 pub enum Descriptor {
     Socket(Weak<Socket>),
-    Event(Arc<AtomicBool>),
+    Signal(Arc<AtomicBool>),
     Poll(Set),
 }
 
@@ -157,7 +157,7 @@ impl World {
         let set = {
             let descriptors = lock(&self.descriptors);
             match &descriptors[(fd - 3) as usize] {
-                Descriptor::Event(given) => return given.load(Ordering::Relaxed),
+                Descriptor::Signal(given) => return given.load(Ordering::Relaxed),
                 Descriptor::Socket(socket) => {
                     return socket.upgrade().is_some_and(|socket| socket.is_readable());
                 }

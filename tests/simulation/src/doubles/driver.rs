@@ -79,12 +79,29 @@ pub mod poll {
     pub struct Poll {
         fd: RawFd,
         set: Set,
+        given: Arc<AtomicBool>,
     }
 
     impl Poll {
         pub fn new() -> io::Result<Poll> {
             let set = Set::default();
-            Ok(Poll { fd: world().describe(Descriptor::Poll(set.clone())), set })
+            let fd = world().describe(Descriptor::Poll(set.clone()));
+            Ok(Poll { fd, set, given: Arc::default() })
+        }
+
+        pub fn with_signal() -> io::Result<Poll> {
+            let poll = Poll::new()?;
+            poll.add(world().describe(Descriptor::Signal(poll.given.clone())), 0)?;
+            Ok(poll)
+        }
+
+        pub fn give(&self) {
+            self.given.store(true, Ordering::Relaxed);
+            world().changed();
+        }
+
+        pub fn take(&self) {
+            self.given.store(false, Ordering::Relaxed);
         }
 
         pub fn fd(&self) -> RawFd {
@@ -110,31 +127,6 @@ pub mod poll {
         /// Nothing blocks in the simulation; its hosts wait by [`crate::world`].
         pub fn wait(&self, _: Option<Duration>) -> io::Result<bool> {
             Ok(world().is_readable(self.fd))
-        }
-    }
-
-    pub struct Event {
-        fd: RawFd,
-        given: Arc<AtomicBool>,
-    }
-
-    impl Event {
-        pub fn new() -> io::Result<Event> {
-            let given = Arc::new(AtomicBool::new(false));
-            Ok(Event { fd: world().describe(Descriptor::Event(given.clone())), given })
-        }
-
-        pub fn fd(&self) -> RawFd {
-            self.fd
-        }
-
-        pub fn give(&self) {
-            self.given.store(true, Ordering::Relaxed);
-            world().changed();
-        }
-
-        pub fn take(&self) -> bool {
-            self.given.swap(false, Ordering::Relaxed)
         }
     }
 }
