@@ -431,7 +431,7 @@ impl Connection<'_> {
         // Bytes that nobody reads would make the kernel reset the connection,
         // and our close frame might never arrive.
         while !reading && Instant::now() < until {
-            let got = scratch::with(|scratch| match self.link.read(scratch, usize::MAX) {
+            let got = scratch::with(|scratch| match self.link.read(scratch) {
                 Ok(Got::Bytes { .. }) => Some(true),
                 Ok(Got::Nothing) => Some(false),
                 Ok(Got::End) | Err(_) => None,

@@ -107,35 +107,24 @@ impl Reader {
             if total >= FAIR {
                 return (Stop::More, total);
             }
-            let stop = if self.link.is_encrypted() {
-                self.read_scratch(scratch, sink, &mut total)
-            } else {
-                match self.read_direct(sink, &mut total) {
-                    Some(stop) => stop,
-                    None => self.read_scratch(scratch, sink, &mut total),
-                }
-            };
-            if let Some(stop) = stop {
+            if let Some(stop) = self.read_once(scratch, sink, &mut total) {
                 return (stop, total);
             }
         }
     }
 
     /// `None`: the socket may have more.
-    fn read_scratch(
+    fn read_once(
         &mut self,
         scratch: &mut Scratch,
         sink: &mut impl Sink,
         total: &mut usize,
     ) -> Option<Stop> {
         let mut left = mem::take(&mut scratch.spare);
-        let got = if self.link.is_encrypted() {
-            self.link.read_decrypted(self.decoder.direct().unwrap_or_default(), scratch)
-        } else {
-            let most = if self.after_large { LARGE_HEAD } else { usize::MAX };
-            self.link.read(scratch, most)
-        };
-        let stop = match got {
+        // The rest of a large message comes straight into its memory.
+        let target = self.decoder.direct().unwrap_or_default();
+        let most = if self.after_large { LARGE_HEAD } else { usize::MAX };
+        let stop = match self.link.read_into(target, scratch, most) {
             Ok(Got::Bytes { direct, bytes, more }) => {
                 *total += (direct + bytes.len()).max(1);
                 self.after_large = false;
@@ -157,22 +146,6 @@ impl Reader {
             self.left = left;
         }
         stop
-    }
-
-    /// The rest of a large message, straight into its memory. The outer `None`:
-    /// no such message is under way.
-    fn read_direct(&mut self, sink: &mut impl Sink, total: &mut usize) -> Option<Option<Stop>> {
-        let target = self.decoder.direct()?;
-        let room = target.len();
-        let n = match self.link.recv(target) {
-            Ok(Some(0)) => return Some(Some(Stop::End(End::Eof))),
-            Ok(Some(n)) => n,
-            Ok(None) => return Some(Some(Stop::Idle)),
-            Err(error) => return Some(Some(Stop::End(End::Failed(error)))),
-        };
-        *total += n;
-        let stop = self.filled(n, sink);
-        Some(stop.or(if n < room { Some(Stop::Idle) } else { None }))
     }
 
     /// `n` bytes were read into what the decoder gave for them. `None`: go on.

@@ -41,7 +41,7 @@ pub(crate) async fn read_until<T>(
         End,
     }
     loop {
-        let step = scratch::with(|scratch| match link.read(scratch, usize::MAX)? {
+        let step = scratch::with(|scratch| match link.read(scratch)? {
             Got::Bytes { bytes, .. } => {
                 Ok::<_, Error>(take(bytes)?.map_or(Step::Again, Step::Done))
             }

@@ -60,26 +60,39 @@ impl Link {
         Link { socket, tls }
     }
 
-    /// Reads once, into the thread's buffer; without TLS `most` bytes at most.
-    pub(crate) fn read<'a>(&self, scratch: &'a mut Scratch, most: usize) -> Result<Got<'a>, Error> {
-        if self.tls.is_some() {
-            return self.read_decrypted(&mut [], scratch);
+    /// Reads once, into the thread's buffer.
+    pub(crate) fn read<'a>(&self, scratch: &'a mut Scratch) -> Result<Got<'a>, Error> {
+        self.read_into(&mut [], scratch, usize::MAX)
+    }
+
+    /// Reads once: into `target` first, and into the thread's buffer what has no room there. Without
+    /// TLS it is one or the other, and then at most `most` bytes of the buffer.
+    pub(crate) fn read_into<'a>(
+        &self,
+        target: &mut [MaybeUninit<u8>],
+        scratch: &'a mut Scratch,
+        most: usize,
+    ) -> Result<Got<'a>, Error> {
+        if let Some(tls) = &self.tls {
+            return self.read_decrypted(tls, target, scratch);
         }
-        let room = scratch.plain.len().min(most);
-        match self.recv(as_uninit(&mut scratch.plain[..room]))? {
+        let direct = target.len();
+        let room = if direct > 0 { direct } else { scratch.plain.len().min(most) };
+        let buffer = if direct > 0 { target } else { as_uninit(&mut scratch.plain[..room]) };
+        match self.recv(buffer)? {
             Some(0) => Ok(Got::End),
+            Some(n) if direct > 0 => Ok(Got::Bytes { direct: n, bytes: &[], more: n == room }),
             Some(n) => Ok(Got::Bytes { direct: 0, bytes: &scratch.plain[..n], more: n == room }),
             None => Ok(Got::Nothing),
         }
     }
 
-    /// Reads once, and decrypts into `target` first and then into the thread's buffer.
-    pub(crate) fn read_decrypted<'a>(
+    fn read_decrypted<'a>(
         &self,
+        tls: &Tls,
         target: &mut [MaybeUninit<u8>],
         scratch: &'a mut Scratch,
     ) -> Result<Got<'a>, Error> {
-        let Some(tls) = &self.tls else { return Ok(Got::Nothing) };
         let (plain, cipher) = scratch.both();
         let (mut direct, mut filled) = (0, 0);
         let receive = |cipher: &mut [u8]| self.recv(as_uninit(cipher));
@@ -102,9 +115,8 @@ impl Link {
         }
     }
 
-    /// Reads straight into `target`, as long as there is no TLS.
     /// `Ok(None)`: nothing for now; `Ok(Some(0))`: the peer sends no more.
-    pub(crate) fn recv(&self, target: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Error> {
+    fn recv(&self, target: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Error> {
         match recv(self.fd(), target) {
             Ok(n) => Ok(Some(n)),
             Err(error) if would_block(&error) => Ok(None),
@@ -121,8 +133,7 @@ impl Link {
         self.tls.as_ref().is_some_and(|tls| tls.at_end.load(Ordering::Relaxed))
     }
 
-    /// Whether TLS itself has something to say (tickets, key updates, alerts)
-    /// or ciphertext is waiting; [`Link::write`] sends it along.
+    /// Whether TLS itself has something to say (the handshake, alerts) or ciphertext is waiting; [`Link::write`] sends it along.
     pub(crate) fn has_unsent(&self) -> bool {
         self.tls
             .as_ref()
@@ -194,7 +205,7 @@ impl Link {
     pub(crate) fn why_lost(&self, error: &io::Error, scratch: &mut Scratch) -> Error {
         // Tickets and the like may precede it, but not much.
         for _ in 0..16 {
-            match self.read(scratch, usize::MAX) {
+            match self.read(scratch) {
                 Ok(Got::Bytes { .. }) => {}
                 Err(alert) if alert.kind() == ErrorKind::Tls => return alert,
                 Ok(Got::Nothing | Got::End) | Err(_) => break,

@@ -5,6 +5,7 @@
 //! a buffer made for the occasion.
 
 use std::cell::Cell;
+use std::thread::LocalKey;
 
 /// Large enough that a flood costs few system calls, small enough for L2.
 const PLAIN: usize = 256 << 10;
@@ -41,9 +42,18 @@ thread_local! {
 
 /// Lends this thread's buffer to `work`.
 pub(crate) fn with<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
-    let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(Scratch::new);
-    let result = work(&mut scratch);
+    lend(&SCRATCH, Scratch::new, work)
+}
+
+/// Lends what this thread has in `kept` to `work`, or one made for the occasion.
+pub(super) fn lend<T: ?Sized, R>(
+    kept: &'static LocalKey<Cell<Option<Box<T>>>>,
+    make: impl FnOnce() -> Box<T>,
+    work: impl FnOnce(&mut T) -> R,
+) -> R {
+    let mut lent = kept.try_with(Cell::take).ok().flatten().unwrap_or_else(make);
+    let result = work(&mut lent);
     // A thread that is ending has no place for it any more.
-    let _ = SCRATCH.try_with(|cell| cell.set(Some(scratch)));
+    let _ = kept.try_with(|cell| cell.set(Some(lent)));
     result
 }

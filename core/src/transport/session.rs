@@ -14,10 +14,11 @@ use rustls::unbuffered::{
 };
 use rustls::{AlertDescription, CertificateError};
 
+use super::scratch;
 use crate::error::{Error, ErrorKind};
 
 /// The most plaintext that is turned into records at once.
-pub(super) const PLAIN: usize = 64 << 10;
+const PLAIN: usize = 64 << 10;
 /// Records of so much, and what TLS may have to say in front of them.
 const RECORDS: usize = PLAIN + (4 << 10);
 
@@ -58,10 +59,10 @@ impl Session {
     /// Says that nothing more will be sent, with the next write.
     pub(super) fn send_close_notify(&mut self) {
         let mut notice = [0; 64];
+        let mut queued = None;
         // A session that cannot say it any more is at its end already.
-        if let Ok(Ok(n)) = self.with_traffic(|traffic| traffic.queue_close_notify(&mut notice)) {
-            self.said.extend_from_slice(&notice[..n]);
-        }
+        let _ = self.settle(|traffic| queued = traffic.queue_close_notify(&mut notice).ok());
+        self.said.extend_from_slice(&notice[..queued.unwrap_or(0)]);
     }
 
     /// Plaintext that came with the end of the handshake.
@@ -95,10 +96,11 @@ impl Session {
         };
         let cipher = &mut cipher[..begun + n];
         let mut any = false;
-        let (taken, advanced) = self.advance(cipher, |bytes| {
+        let plaintext = |bytes: &[u8]| {
             any = true;
             plaintext(bytes);
-        });
+        };
+        let (taken, advanced) = self.advance(cipher, plaintext, |_| {});
         // After a failure too: what rustls knows of the bytes must stay true.
         self.begun.clear();
         self.begun.extend_from_slice(&cipher[taken..]);
@@ -142,39 +144,40 @@ impl Session {
         records: &mut [u8],
     ) -> io::Result<(usize, usize)> {
         let plain = &plain[..plain.len().min(PLAIN)];
-        let encrypted = if plain.is_empty() {
-            self.settle().map(|()| 0)
-        } else {
-            match self.with_traffic(|traffic| traffic.encrypt(plain, records)) {
-                Ok(Err(error @ EncryptError::InsufficientSize(_))) => {
-                    unreachable!("{RECORDS} bytes hold the records of {PLAIN}: {error}")
-                }
-                Ok(Ok(len)) => Ok(len),
-                // The keys have served their time; the alert that says so leaves all the same.
-                Ok(Err(exhausted)) => self.settle().and(Err(io::Error::other(exhausted))),
-                Err(error) => Err(error),
+        let mut encrypted = None;
+        let mut settled = self.settle(|traffic| {
+            if !plain.is_empty() {
+                encrypted = Some(traffic.encrypt(plain, records));
             }
+        });
+        let len = match encrypted {
+            Some(Err(error @ EncryptError::InsufficientSize(_))) => {
+                unreachable!("{RECORDS} bytes hold the records of {PLAIN}: {error}")
+            }
+            Some(Err(exhausted)) => {
+                // The keys have served their time; the alert that says so leaves all the same.
+                settled = self.settle(|_| {}).and(Err(io::Error::other(exhausted)));
+                0
+            }
+            Some(Ok(len)) => len,
+            // It is too early, or too late.
+            None if !plain.is_empty() => {
+                settled = settled.and(Err(io::ErrorKind::BrokenPipe.into()));
+                0
+            }
+            None => 0,
         };
         said.append(&mut self.said);
         self.said = Vec::new();
-        encrypted.map(|len| (plain.len(), len))
+        settled.map(|()| (plain.len(), len))
     }
 
-    /// Lets `work` say something, behind all that TLS had to say before.
-    fn with_traffic<R>(
+    /// Takes the connection as far as it goes without the peer, and lets `say` say something behind
+    /// all that TLS had to say before, if that may be.
+    fn settle(
         &mut self,
-        work: impl FnOnce(&mut WriteTraffic<'_, ClientConnectionData>) -> R,
-    ) -> io::Result<R> {
-        self.settle()?;
-        match self.connection.process_tls_records(&mut self.begun).state {
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => Ok(work(&mut traffic)),
-            Ok(_) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(error) => Err(io::Error::other(error)),
-        }
-    }
-
-    /// Takes the connection as far as it goes without the peer.
-    fn settle(&mut self) -> io::Result<()> {
+        say: impl FnMut(&mut WriteTraffic<'_, ClientConnectionData>),
+    ) -> io::Result<()> {
         if self.failed.is_some() {
             // The alert. Going on would find the same failure once more.
             while self.connection.wants_write()
@@ -187,17 +190,20 @@ impl Session {
         }
         let mut begun = std::mem::take(&mut self.begun);
         let mut early = std::mem::take(&mut self.early);
-        let (taken, advanced) = self.advance(&mut begun, |bytes| early.extend_from_slice(bytes));
+        let plaintext = |bytes: &[u8]| early.extend_from_slice(bytes);
+        let (taken, advanced) = self.advance(&mut begun, plaintext, say);
         begun.drain(..taken);
         (self.begun, self.early) = (begun, early);
         advanced.map_err(io::Error::other)
     }
 
-    /// Takes the connection as far as it goes with `incoming`. How many bytes of it were taken.
+    /// Takes the connection as far as it goes with `incoming`, and lets `say` say something once it
+    /// may. How many bytes of it were taken.
     fn advance(
         &mut self,
         incoming: &mut [u8],
         mut plaintext: impl FnMut(&[u8]),
+        mut say: impl FnMut(&mut WriteTraffic<'_, ClientConnectionData>),
     ) -> (usize, Result<(), rustls::Error>) {
         let mut at = 0;
         loop {
@@ -225,7 +231,11 @@ impl Session {
                     self.closed = true;
                     Ok(true)
                 }
-                // It waits for the peer or for the user, or is at its end.
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    say(&mut traffic);
+                    Ok(false)
+                }
+                // It waits for the peer, or is at its end.
                 Ok(_) => Ok(false),
                 Err(error) => Err(error),
             };
@@ -264,12 +274,7 @@ thread_local! {
 
 /// Lends this thread's memory for records to `work`.
 pub(super) fn with_records<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
-    let lent = ENCRYPTED.try_with(Cell::take).ok().flatten();
-    let mut records = lent.unwrap_or_else(|| vec![0; RECORDS].into_boxed_slice());
-    let result = work(&mut records);
-    // A thread that is ending has no place for it any more.
-    let _ = ENCRYPTED.try_with(|cell| cell.set(Some(records)));
-    result
+    scratch::lend(&ENCRYPTED, || vec![0; RECORDS].into_boxed_slice(), work)
 }
 
 #[cold]

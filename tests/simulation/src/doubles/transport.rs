@@ -92,44 +92,35 @@ pub mod link {
             &self.socket
         }
 
-        pub fn read<'a>(&self, scratch: &'a mut Scratch, most: usize) -> Result<Got<'a>, Error> {
-            world().system_call();
-            let room = self.socket.read_size().min(scratch.plain.len()).min(most);
-            match self.socket.read(&mut scratch.plain[..room]) {
-                Ok(0) => Ok(Got::End),
-                Ok(n) => Ok(Got::Bytes { direct: 0, bytes: &scratch.plain[..n], more: n == room }),
-                Err(error) if would_block(&error) => Ok(Got::Nothing),
-                Err(error) => Err(lost(&error)),
-            }
+        pub fn read<'a>(&self, scratch: &'a mut Scratch) -> Result<Got<'a>, Error> {
+            self.read_into(&mut [], scratch, usize::MAX)
         }
 
-        pub fn read_decrypted<'a>(
+        pub fn read_into<'a>(
             &self,
             target: &mut [MaybeUninit<u8>],
             scratch: &'a mut Scratch,
+            most: usize,
         ) -> Result<Got<'a>, Error> {
-            let got = self.read(scratch, usize::MAX)?;
-            let Got::Bytes { bytes, more, .. } = got else { return Ok(got) };
+            world().system_call();
+            let room = self.socket.read_size().min(scratch.plain.len());
+            let room = match target.len() {
+                _ if self.is_encrypted() => room,
+                0 => room.min(most),
+                direct => direct.min(scratch.plain.len()),
+            };
+            let bytes = match self.socket.read(&mut scratch.plain[..room]) {
+                Ok(0) => return Ok(Got::End),
+                Ok(n) => &scratch.plain[..n],
+                Err(error) if would_block(&error) => return Ok(Got::Nothing),
+                Err(error) => return Err(lost(&error)),
+            };
+            let more = bytes.len() == room;
             let (front, bytes) = bytes.split_at(bytes.len().min(target.len()));
             for (target, byte) in target.iter_mut().zip(front) {
                 target.write(*byte);
             }
             Ok(Got::Bytes { direct: front.len(), bytes, more })
-        }
-
-        pub fn recv(&self, target: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Error> {
-            world().system_call();
-            let mut bytes = vec![0; target.len()];
-            match self.socket.read(&mut bytes) {
-                Ok(n) => {
-                    for (target, byte) in target.iter_mut().zip(&bytes[..n]) {
-                        target.write(*byte);
-                    }
-                    Ok(Some(n))
-                }
-                Err(error) if would_block(&error) => Ok(None),
-                Err(error) => Err(lost(&error)),
-            }
         }
 
         pub fn is_encrypted(&self) -> bool {
