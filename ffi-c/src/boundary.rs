@@ -12,12 +12,16 @@ use crate::error::LW_OK;
 use crate::event::lw_free_user;
 
 /// Runs `f`; a panic comes back as [`ErrorKind::Panic`].
+#[inline]
 pub(crate) fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     // What a panic may have left half done is the business of the caller,
     // who closes the client it happened in.
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-        Err(Error::new(ErrorKind::Panic, format!("a defect in longwire: {}", said(&*payload))))
-    })
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| Err(panicked(&*payload)))
+}
+
+#[cold]
+fn panicked(payload: &(dyn Any + Send)) -> Error {
+    Error::new(ErrorKind::Panic, format!("a defect in longwire: {}", said(payload)))
 }
 
 fn said(payload: &(dyn Any + Send)) -> &str {
@@ -73,13 +77,24 @@ pub(crate) unsafe fn utf8<'a>(pointer: *const c_char, len: usize, what: &str) ->
 pub(crate) unsafe fn bytes<'a>(pointer: *const u8, len: usize, what: &str) -> Result<&'a [u8]> {
     match (pointer.is_null(), len) {
         (_, 0) => Ok(&[]),
-        (true, _) => Err(invalid(format!("{what}: expected {len} bytes, got NULL"))),
-        (false, _) if len > isize::MAX as usize => {
-            Err(invalid(format!("{what}: {len} is not a length")))
+        (false, 1..=MOST) => {
+            // SAFETY: not null, not longer than any object can be, and the caller
+            // promises the rest.
+            Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
         }
-        // SAFETY: not null, not longer than any object can be, and the caller
-        // promises the rest.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, len) }),
+        (is_null, _) => Err(no_bytes(is_null, len, what)),
+    }
+}
+
+/// No object is longer.
+const MOST: usize = isize::MAX as usize;
+
+#[cold]
+fn no_bytes(is_null: bool, len: usize, what: &str) -> Error {
+    if is_null {
+        invalid(format!("{what}: expected {len} bytes, got NULL"))
+    } else {
+        invalid(format!("{what}: {len} is not a length"))
     }
 }
 

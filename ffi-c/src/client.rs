@@ -78,6 +78,7 @@ pub(crate) unsafe fn with<T>(
 }
 
 /// Runs `f`; a panic closes the client.
+#[inline]
 pub(crate) fn guarded<T>(client: &Client, f: impl FnOnce() -> Result<T>) -> Result<T> {
     catch(f).inspect_err(|error| {
         if error.kind() == ErrorKind::Panic {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::handler::Slot;
 use super::lifecycle;
 use super::message_writer::MessageWriter;
-use super::scope::{Place, place};
+use super::scope::Place;
 use super::shared::{Mode, Shared, signal};
 use super::writer::{How, Turn};
 use crate::connection::reader::End;
@@ -326,7 +326,7 @@ impl Client {
     }
 
     pub(super) fn place(&self) -> Place {
-        place(Arc::as_ptr(&self.shared))
+        self.shared.stage.place()
     }
 
     fn take(&self, kind: MessageKind, payload: &[u8], options: SendOptions) -> Result<Sent> {
@@ -343,8 +343,15 @@ impl Client {
             let text = format!("send: expected text in UTF-8, got {error}");
             return Err(Error::new(ErrorKind::Utf8, text));
         }
+        let place = self.place();
+        if (place, options.in_turn) == (Place::Outside, false)
+            && let Some(todo) = self.shared.writer.join_burst(kind, payload, options.compress)
+        {
+            self.shared.follow_up(todo);
+            return Ok(Sent::Done);
+        }
         self.shared.follow_up(self.shared.writer.make_room(payload.len()));
-        let todo = self.shared.writer.send(kind, payload, options.into(), self.place())?;
+        let todo = self.shared.writer.send(kind, payload, options.into(), place)?;
         let owed = todo.owed;
         self.shared.follow_up(todo);
         Ok(if owed { Sent::Deferred } else { Sent::Done })

@@ -117,7 +117,7 @@ impl Shared {
         mut more: impl FnMut(usize) -> bool,
     ) -> Pumped {
         let Some(reader) = &mut held.reader else { return Pumped::Unavailable };
-        let batch = Batch::begin(std::ptr::from_ref(self));
+        let batch = Batch::begin(&self.stage);
         let (mut answers, mut messages) = (false, 0);
         let (stop, received) = scratch::with(|scratch| {
             reader.read(scratch, &mut |item: Item<'_>| match item {
@@ -317,7 +317,7 @@ impl Shared {
 
     /// Hands one stored event over. After `Open` the queue may follow.
     pub(crate) fn deliver(&self, mut stored: Stored, emit: &mut dyn FnMut(Event<'_>)) {
-        let batch = Batch::begin(std::ptr::from_ref(self));
+        let batch = Batch::begin(&self.stage);
         match &mut stored {
             Stored::Open(epoch, opened) => {
                 batch.opening(*epoch);

@@ -3,11 +3,19 @@
 //! and it is sent together with the others of the same batch.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A client, as far as it delivers events.
+#[derive(Default)]
+pub(crate) struct Stage {
+    /// Batches in progress, on whichever threads.
+    batches: AtomicU32,
+}
 
 #[derive(Clone, Copy)]
 struct Scope {
-    /// The address of the client whose events are being delivered.
-    client: usize,
+    /// The address of the stage on which events are being delivered.
+    stage: usize,
     /// The number of the connection whose `Open` it is.
     opening: Option<u64>,
     /// Messages of this batch that went out at once.
@@ -16,7 +24,7 @@ struct Scope {
     deferred: bool,
 }
 
-const NOTHING: Scope = Scope { client: 0, opening: None, direct: 0, deferred: false };
+const NOTHING: Scope = Scope { stage: 0, opening: None, direct: 0, deferred: false };
 
 thread_local! {
     static CURRENT: Cell<Scope> = const { Cell::new(NOTHING) };
@@ -24,14 +32,16 @@ thread_local! {
 
 /// A batch of events of one client; batches nest when a handler drives
 /// another client.
-pub(crate) struct Batch {
+pub(crate) struct Batch<'a> {
+    stage: &'a Stage,
     outer: Scope,
 }
 
-impl Batch {
-    pub(crate) fn begin<T>(client: *const T) -> Batch {
-        let scope = Scope { client: client.addr(), ..NOTHING };
-        Batch { outer: CURRENT.with(|current| current.replace(scope)) }
+impl Batch<'_> {
+    pub(crate) fn begin(stage: &Stage) -> Batch<'_> {
+        let scope = Scope { stage: address(stage), ..NOTHING };
+        stage.batches.fetch_add(1, Ordering::Relaxed);
+        Batch { stage, outer: CURRENT.with(|current| current.replace(scope)) }
     }
 
     /// Marks the delivery of a connection's `Open`, the last event of its batch.
@@ -45,9 +55,10 @@ impl Batch {
     }
 }
 
-impl Drop for Batch {
+impl Drop for Batch<'_> {
     fn drop(&mut self) {
         CURRENT.with(|current| current.set(self.outer));
+        self.stage.batches.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -60,13 +71,30 @@ pub(crate) enum Place {
     Inside { first: bool, opening: Option<u64> },
 }
 
-pub(crate) fn place<T>(client: *const T) -> Place {
-    let scope = CURRENT.try_with(Cell::get).unwrap_or(NOTHING);
-    if scope.client == client.addr() {
-        Place::Inside { first: scope.direct == 0, opening: scope.opening }
-    } else {
-        Place::Outside
+impl Stage {
+    #[inline]
+    pub(crate) fn place(&self) -> Place {
+        // Who is inside has counted itself, on this thread: 0 spares all others the look at what
+        // belongs to theirs.
+        if self.batches.load(Ordering::Relaxed) == 0 {
+            Place::Outside
+        } else {
+            self.place_of_thread()
+        }
     }
+
+    fn place_of_thread(&self) -> Place {
+        let scope = CURRENT.try_with(Cell::get).unwrap_or(NOTHING);
+        if scope.stage == address(self) {
+            Place::Inside { first: scope.direct == 0, opening: scope.opening }
+        } else {
+            Place::Outside
+        }
+    }
+}
+
+fn address(stage: &Stage) -> usize {
+    std::ptr::from_ref(stage).addr()
 }
 
 /// Notes that a message of the batch went out at once.

@@ -158,6 +158,10 @@ impl Connection<'_> {
         // Both wait on from one turn of the loop to the next: to begin anew costs more.
         let signaled = self.shared.signaled();
         tokio::pin!(timer, signaled);
+        // It runs from now on, whoever polls it.
+        timer.as_mut().reset(self.next_deadline());
+        // What the writer waits for; it changes with a signal, or here.
+        let (mut blocked, mut look) = (false, true);
         loop {
             let signals = self.shared.take_signals();
             if signals != 0 {
@@ -165,29 +169,39 @@ impl Connection<'_> {
                     return cause;
                 }
                 timer.as_mut().reset(self.next_deadline());
+                look = true;
             }
-            let mut blocked = !self.broken && self.shared.writer.is_blocked();
-            if blocked && let Err(error) = self.io.want_writable(&self.link) {
-                self.shared.record_end(self.epoch, End::Failed(error));
-                blocked = false;
+            if std::mem::take(&mut look) {
+                blocked = !self.broken && self.shared.writer.is_blocked();
+                if blocked && let Err(error) = self.io.want_writable(&self.link) {
+                    self.shared.record_end(self.epoch, End::Failed(error));
+                    blocked = false;
+                }
             }
             if untold {
                 match pump(self.client, self.shared) {
                     Pumped::Ended => return self.ended(),
-                    Pumped::More => self.give_way(blocked).await,
+                    Pumped::More => {
+                        self.give_way(blocked).await;
+                        look = true;
+                    }
                     Pumped::Idle | Pumped::Unavailable => untold = false,
                 }
                 continue;
             }
             let woken = poll_fn(|cx| {
+                // Bytes are what mostly comes; but the socket may always be ready.
+                let urgent = self.shared.has_signals() || timer.is_elapsed();
+                if !urgent && let Poll::Ready(ready) = self.io.poll_readable(cx) {
+                    return Poll::Ready(Woken::Readable(ready));
+                }
                 if signaled.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Woken::Signaled);
                 }
-                // Before the socket, which may always be ready.
                 if timer.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Woken::Timed);
                 }
-                if let Poll::Ready(ready) = self.io.poll_readable(cx) {
+                if urgent && let Poll::Ready(ready) = self.io.poll_readable(cx) {
                     return Poll::Ready(Woken::Readable(ready));
                 }
                 if blocked && let Poll::Ready(ready) = self.io.poll_writable(cx) {
@@ -207,6 +221,7 @@ impl Connection<'_> {
                     }
                     if pumped == Pumped::More {
                         self.give_way(blocked).await;
+                        look = true;
                     }
                 }
                 Woken::Writable(ready) => {
@@ -215,12 +230,14 @@ impl Connection<'_> {
                         ready.clear_ready();
                     }
                     self.broken |= flushed == Flushed::Broken;
+                    look = true;
                 }
                 Woken::Timed => {
                     if let Some(cause) = self.time() {
                         return cause;
                     }
                     timer.as_mut().reset(self.next_deadline());
+                    look = true;
                 }
             }
         }

@@ -10,6 +10,7 @@ use super::asks::{Answer, Asks};
 use super::handler::Slot;
 use super::pings::Pings;
 use super::reading::ReaderSlot;
+use super::scope::Stage;
 use super::stats::Notes;
 use super::writer::{Todo, Writer};
 use crate::connection::reader::End;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) mode: Mode,
     pub(crate) shard: &'static Shard,
     pub(crate) writer: Writer,
+    pub(crate) stage: Stage,
     pub(crate) reader: Mutex<ReaderSlot>,
     pub(crate) pings: Pings,
     pub(crate) asks: Asks,
@@ -91,6 +93,7 @@ impl Shared {
     ) -> Shared {
         Shared {
             writer: Writer::new(config.send_buffer, config.offline, config.offline_max_age),
+            stage: Stage::default(),
             config,
             target,
             trust,
@@ -168,10 +171,15 @@ impl Shared {
         }
     }
 
+    /// Whether some came that nobody took.
+    pub(crate) fn has_signals(&self) -> bool {
+        self.signals.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes the signals that came. `RELEASE` stays: it outlasts whatever
     /// else ends the connection of the moment.
     pub(crate) fn take_signals(&self) -> u32 {
-        if self.signals.load(Ordering::Relaxed) == 0 {
+        if !self.has_signals() {
             return 0;
         }
         self.signals.fetch_and(signal::RELEASE, Ordering::AcqRel)

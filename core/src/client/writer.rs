@@ -195,6 +195,36 @@ impl Writer {
         }
     }
 
+    /// Takes one message, from outside any event and loop, if it only joins what a burst has piled up.
+    /// Most sends of a long burst do, and nothing else is to be looked at. `None`: it was not
+    /// taken, and goes by [`send`](Writer::send).
+    #[inline]
+    pub(crate) fn join_burst(
+        &self,
+        kind: MessageKind,
+        payload: &[u8],
+        compress: bool,
+    ) -> Option<Todo> {
+        let mut state = lock(&self.state);
+        let len = encoded_len(payload.len());
+        let joins = state.requested
+            && state.phase == Phase::Open
+            && state.begun.is_none()
+            && !state.flushing
+            && !state.blocked
+            && state.waiting() + len <= self.limit;
+        if !joins {
+            return None;
+        }
+        state.counts.messages += 1;
+        state.push(kind, payload, compress);
+        if state.outbox.has_heap() {
+            return Some(self.pile_up(state));
+        }
+        self.publish(&state);
+        Some(Todo::default())
+    }
+
     /// Takes one message or refuses it as a whole.
     pub(crate) fn send(
         &self,
@@ -413,6 +443,7 @@ impl State {
 
     /// Puts a whole message into the outbox, compressed if it may be and if
     /// it is worth it.
+    #[inline]
     fn push(&mut self, kind: MessageKind, payload: &[u8], compress: bool) {
         let opcode = opcode(kind);
         let outbox = &mut self.outbox;

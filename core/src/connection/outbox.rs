@@ -18,7 +18,7 @@ use crate::protocol::{mask, memory};
 /// when a burst has piled up.
 const CHUNK: usize = 64 << 10;
 /// So much is worth a write while its sender goes on sending.
-const HEAP: usize = 32 << 10;
+const HEAP: usize = CHUNK;
 /// An idle connection keeps no more than this; larger memory goes back to [`memory`].
 const KEPT: usize = 4 << 10;
 
@@ -33,6 +33,7 @@ pub(crate) struct Outbox {
     originals: usize,
     /// Bytes the kernel ever took.
     written: u64,
+    keys: mask::Supply,
 }
 
 pub(crate) struct Chunk {
@@ -56,6 +57,13 @@ impl Chunk {
     pub(crate) fn rest(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
+
+    /// Whether so many bytes fit without more memory.
+    #[inline]
+    fn has_room(&self, len: usize) -> bool {
+        let wanted = self.bytes.len() + len;
+        wanted <= CHUNK && wanted <= self.bytes.capacity()
+    }
 }
 
 impl Outbox {
@@ -74,11 +82,13 @@ impl Outbox {
     }
 
     /// Appends one frame that is not compressed, and not a fragment.
+    #[inline]
     pub(crate) fn push(&mut self, opcode: OpCode, payload: &[u8]) {
         self.push_frame(Frame::whole(opcode), payload);
     }
 
     /// Appends one frame.
+    #[inline]
     pub(crate) fn push_frame(&mut self, frame: Frame, payload: &[u8]) {
         self.append(frame, payload);
     }
@@ -90,9 +100,22 @@ impl Outbox {
         self.originals += original.len();
     }
 
+    #[inline]
     fn append(&mut self, frame: Frame, payload: &[u8]) -> &mut Chunk {
         let len = encoded_len(payload.len());
         self.unsent += len;
+        let key = self.keys.take();
+        if !self.chunks.back().is_some_and(|last| last.has_room(len)) {
+            self.make_room(len);
+        }
+        let chunk = self.chunks.back_mut().expect("a chunk has room now");
+        encode(&mut chunk.bytes, frame, key, payload);
+        chunk
+    }
+
+    /// Has the last chunk hold `len` bytes more, or begins one.
+    #[cold]
+    fn make_room(&mut self, len: usize) {
         let fits = matches!(self.chunks.back(), Some(last) if last.bytes.len() + len <= CHUNK);
         if !fits {
             let bytes = std::mem::take(&mut self.spare);
@@ -110,9 +133,6 @@ impl Outbox {
             let smaller = std::mem::replace(&mut self.chunks[last].bytes, larger);
             self.keep(smaller);
         }
-        let chunk = &mut self.chunks[last];
-        encode(&mut chunk.bytes, frame, mask::next_key(), payload);
-        chunk
     }
 
     /// Takes the first chunk out for writing; it comes back by
@@ -176,6 +196,7 @@ impl Outbox {
         let mut messages = Vec::new();
         for chunk in &mut self.chunks {
             let (mut at, mut begun) = (0, 0);
+            let mut staying = VecDeque::new();
             while let Some((frame, key, payload)) = Frame::parse_own(&chunk.bytes[at..]) {
                 let start = at;
                 let payload = at + payload.start..at + payload.end;
@@ -185,11 +206,12 @@ impl Outbox {
                 } else {
                     None
                 };
-                self.originals -= original.as_ref().map_or(0, Vec::len);
                 if stays(start, at, chunk.sent) {
                     begun = at;
+                    staying.extend(original);
                     continue;
                 }
+                self.originals -= original.as_ref().map_or(0, Vec::len);
                 let kind = match frame.opcode {
                     OpCode::Text if frame.fin => MessageKind::Text,
                     OpCode::Binary if frame.fin => MessageKind::Binary,
@@ -203,6 +225,7 @@ impl Outbox {
                 });
                 messages.push(Whole { kind, bytes, compress });
             }
+            chunk.originals = staying;
             let kept = begun.max(chunk.sent);
             self.unsent -= chunk.bytes.len() - kept;
             chunk.bytes.truncate(kept);
@@ -233,7 +256,22 @@ mod tests {
         outbox.wrote(chunk, 1);
         let kept = Whole { compress: true, ..whole(MessageKind::Text, b"kept") };
         assert_eq!(outbox.retract(), [kept, whole(MessageKind::Binary, b"plain")]);
-        assert_eq!(outbox.held(), outbox.unsent());
+        // That of the message that was begun, should it not leave as a whole.
+        assert_eq!(outbox.held(), outbox.unsent() + 5);
+    }
+
+    #[test]
+    fn a_compressed_message_that_stayed_because_it_was_begun_comes_back_as_it_was() {
+        let mut outbox = Outbox::default();
+        outbox.push_compressed(OpCode::Text, b"gone, compressed", b"gone");
+        outbox.push_compressed(OpCode::Text, b"begun, compressed", b"begun");
+        let chunk = outbox.take().unwrap();
+        outbox.wrote(chunk, encoded_len(16) + 3);
+        assert_eq!(outbox.retract(), []);
+        assert_eq!(outbox.held(), outbox.unsent() + 9);
+        let begun = Whole { compress: true, ..whole(MessageKind::Text, b"begun") };
+        assert_eq!(outbox.reclaim(), [begun]);
+        assert_eq!(outbox.held(), 0);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! **Every frame gets 32 fresh bits that nobody can predict**: a page that
 //! chooses the payload must not choose what goes over the wire (section
 //! 10.3). Each thread has a ChaCha20 generator seeded by the operating system; a
-//! forked child seeds its own anew instead of repeating its parent's keys.
+//! forked child seeds its own anew instead of repeating its parent's keys. A connection draws
+//! some at a time.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -14,8 +15,9 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::entropy::random;
 
-/// Bytes masked in one step; a multiple of the key's length.
+/// Bytes masked in one step, and at the end in smaller ones; multiples of the key's length.
 const STEP: usize = 32;
+const WORD: usize = 8;
 
 /// Appends `src`, masked with `key`, to `dst`.
 #[inline]
@@ -30,12 +32,16 @@ pub fn apply_copy(key: [u8; 4], src: &[u8], dst: &mut Vec<u8>) {
 /// Masks or unmasks `bytes` in place.
 #[inline]
 pub fn apply(key: [u8; 4], bytes: &mut [u8]) {
-    let (steps, tail) = bytes.as_chunks_mut::<STEP>();
     let wide = wide(key);
+    let (steps, rest) = bytes.as_chunks_mut::<STEP>();
     for step in steps {
         *step = xor(*step, wide);
     }
-    for (byte, key) in tail.iter_mut().zip(wide) {
+    let (words, tail) = rest.as_chunks_mut::<WORD>();
+    for word in words {
+        *word = xor(*word, wide);
+    }
+    for (byte, key) in tail.iter_mut().zip(wide.to_ne_bytes()) {
         *byte ^= key;
     }
 }
@@ -44,25 +50,35 @@ pub fn apply(key: [u8; 4], bytes: &mut [u8]) {
 #[inline]
 fn mask_into(key: [u8; 4], src: &[u8], dst: &mut [MaybeUninit<u8>]) {
     assert_eq!(src.len(), dst.len());
-    let (src_steps, src_tail) = src.as_chunks::<STEP>();
-    let (dst_steps, dst_tail) = dst.as_chunks_mut::<STEP>();
     let wide = wide(key);
+    let (src_steps, src_rest) = src.as_chunks::<STEP>();
+    let (dst_steps, dst_rest) = dst.as_chunks_mut::<STEP>();
     for (src, dst) in src_steps.iter().zip(dst_steps) {
         *dst = xor(*src, wide).map(MaybeUninit::new);
     }
-    for ((src, dst), key) in src_tail.iter().zip(dst_tail).zip(wide) {
+    let (src_words, src_tail) = src_rest.as_chunks::<WORD>();
+    let (dst_words, dst_tail) = dst_rest.as_chunks_mut::<WORD>();
+    for (src, dst) in src_words.iter().zip(dst_words) {
+        *dst = xor(*src, wide).map(MaybeUninit::new);
+    }
+    for ((src, dst), key) in src_tail.iter().zip(dst_tail).zip(wide.to_ne_bytes()) {
         dst.write(src ^ key);
     }
 }
 
+/// The key, over and over.
 #[inline]
-fn wide(key: [u8; 4]) -> [u8; STEP] {
-    std::array::from_fn(|i| key[i % key.len()])
+fn wide(key: [u8; 4]) -> u64 {
+    let key = u64::from(u32::from_ne_bytes(key));
+    key << 32 | key
 }
 
 #[inline]
-fn xor(bytes: [u8; STEP], key: [u8; STEP]) -> [u8; STEP] {
-    std::array::from_fn(|i| bytes[i] ^ key[i])
+fn xor<const N: usize>(mut bytes: [u8; N], key: u64) -> [u8; N] {
+    for word in bytes.as_chunks_mut::<WORD>().0 {
+        *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+    }
+    bytes
 }
 
 /// Grows in every forked child; a generator of an older generation is a copy
@@ -81,14 +97,16 @@ thread_local! {
 /// unpredictable could be sent.
 #[inline]
 pub fn next_key() -> [u8; 4] {
-    // Nobody calls back while the generator is borrowed, and it outlives
-    // whatever else the thread drops at its end; should it be out of reach
-    // all the same, the key comes straight from the operating system.
-    let key = KEYS.try_with(|keys| keys.try_borrow_mut().ok().map(|mut keys| next(&mut keys)));
-    match key {
-        Ok(Some(key)) => key,
-        _ => random(),
-    }
+    with_generator(|generator| generator.next_u32().to_ne_bytes()).unwrap_or_else(random)
+}
+
+/// `None` if the thread's generator is out of reach. Nobody calls back while it is borrowed, and it
+/// outlives whatever else the thread drops at its end; but should it happen, keys come straight from
+/// the operating system.
+#[inline]
+fn with_generator<T>(draw: impl FnOnce(&mut ChaCha20Rng) -> T) -> Option<T> {
+    let result = KEYS.try_with(|keys| Some(drawn(&mut *keys.try_borrow_mut().ok()?, draw)));
+    result.ok().flatten()
 }
 
 /// To be called in a forked child, whose generators are copies of its
@@ -105,18 +123,48 @@ struct Keys {
 }
 
 #[inline]
-fn next(keys: &mut Option<Keys>) -> [u8; 4] {
+fn drawn<T>(keys: &mut Option<Keys>, draw: impl FnOnce(&mut ChaCha20Rng) -> T) -> T {
     let generation = GENERATION.load(Ordering::Relaxed);
     let keys = match keys {
         Some(keys) if keys.generation == generation => keys,
         _ => seeded(keys, generation),
     };
-    keys.generator.next_u32().to_ne_bytes()
+    draw(&mut keys.generator)
 }
 
 #[cold]
 fn seeded(keys: &mut Option<Keys>, generation: u32) -> &mut Keys {
     keys.insert(Keys { generator: ChaCha20Rng::from_seed(random()), generation })
+}
+
+/// Keys for frames to come: to look up the thread's generator costs more than to draw from it.
+/// It belongs to a client, and so to one process.
+#[derive(Default)]
+pub struct Supply {
+    keys: [[u8; 4]; 16],
+    left: usize,
+}
+
+impl Supply {
+    /// As [`next_key`].
+    #[inline]
+    pub fn take(&mut self) -> [u8; 4] {
+        if self.left == 0 {
+            self.draw();
+        }
+        self.left -= 1;
+        self.keys[self.left % self.keys.len()]
+    }
+
+    #[cold]
+    fn draw(&mut self) {
+        let drawn = self.keys.as_flattened_mut();
+        match with_generator(|generator| generator.fill_bytes(drawn)) {
+            Some(()) => {}
+            None => self.keys = std::array::from_fn(|_| random()),
+        }
+        self.left = self.keys.len();
+    }
 }
 
 #[cfg(test)]
@@ -172,9 +220,22 @@ mod tests {
 
     #[test]
     fn every_bit_of_a_key_is_random() {
+        let mut supply = Supply::default();
+        every_bit_is_random(next_key);
+        every_bit_is_random(|| supply.take());
+    }
+
+    #[test]
+    fn a_supply_gives_no_key_twice() {
+        let mut supplies = [Supply::default(), Supply::default()];
+        let all: HashSet<_> = (0..2000).map(|i| supplies[i % 2].take()).collect();
+        assert!(all.len() > 1997, "{}", all.len());
+    }
+
+    fn every_bit_is_random(mut next: impl FnMut() -> [u8; 4]) {
         let (mut ones, mut zeros) = (0, 0);
         for _ in 0..100 {
-            let key = u32::from_ne_bytes(next_key());
+            let key = u32::from_ne_bytes(next());
             ones |= key;
             zeros |= !key;
         }

@@ -2,7 +2,6 @@
 //! has enough at some moment, and in between does something else for too long.
 
 use std::mem;
-use std::ptr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::client::handle::{Client, Drive, SendOptions};
 use crate::client::message_writer::MessageWriter;
 use crate::client::reading::ReaderSlot;
-use crate::client::scope::Batch;
+use crate::client::scope::{Batch, Stage};
 use crate::dice::Dice;
 use crate::driver::runtime::lock;
 use crate::error::ErrorKind;
@@ -103,7 +102,8 @@ impl User {
     pub fn intrude(&self) {
         let Some(client) = self.handle() else { return };
         // It is not inside any event.
-        let _outside = Batch::begin(ptr::null::<()>());
+        let elsewhere = Stage::default();
+        let _outside = Batch::begin(&elsewhere);
         if world().plan.user.host.is_some() && self.dice(|dice| dice.percent(30)) {
             let budget = self.dice(|dice| dice.number(1..4));
             world().note(|| "meanwhile a drive".into());
