@@ -316,9 +316,11 @@ impl User {
     fn check(&self, client: &Client) {
         let world = world();
         let config = &world.plan.config;
-        let largest = encoded_len(*lock(&self.largest));
+        // A compressed message is held as it was as well.
+        let forms = if config.compression.is_some() { 2 } else { 1 };
+        let largest = forms * encoded_len(*lock(&self.largest));
         // Control frames come on top.
-        let limit = config.send_buffer.max(largest) + largest + 2000;
+        let limit = (forms * config.send_buffer).max(largest) + largest + 2000;
         let buffered = client.buffered_amount();
         world.witness().expect(buffered <= limit, || {
             format!("{buffered} bytes buffered, at most {} wanted", config.send_buffer)

@@ -58,6 +58,8 @@ struct State {
     closed_by_server: bool,
     silent: bool,
     frozen_until: Option<Instant>,
+    /// What the plan has for this connection has happened.
+    is_cut: bool,
     /// When bytes came to the client, and how many there were then.
     arrivals: Vec<(Instant, usize)>,
     last_delivered: Instant,
@@ -102,6 +104,7 @@ impl Socket {
                 closed_by_server: false,
                 silent: false,
                 frozen_until: None,
+                is_cut: false,
                 arrivals: Vec::new(),
                 last_delivered: now,
                 last_read: now,
