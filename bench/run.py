@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clients import CLIENTS, Client
-from workloads import SECONDS, WORKLOADS, Workload, is_round_trip
+from workloads import WORKLOADS, Workload, is_round_trip, seconds
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build/bench/results.json"
@@ -74,19 +74,19 @@ def run(client: Client, workload: Workload, count: int, server: dict[str, str]) 
 
 
 def calibrated(client: Client, workload: Workload, server: dict[str, str]) -> int | None:
-    """How many messages take about `SECONDS`; None for a client that cannot do it."""
+    """How many messages take about `seconds`; None for a client that cannot do it."""
     if workload.count is not None:
         count = workload.count
         return count if run(client, workload, min(count, 20), server) else None
-    count = 2000 if workload.size < 1 << 16 else 10
+    count, wanted = 2000 if workload.size < 1 << 16 else 10, seconds(workload)
     while True:
         record = run(client, workload, count, server)
         if record is None:
             return None
-        seconds = max(record["seconds"], 1e-4)
-        if seconds > SECONDS / 4:
-            return max(int(count * SECONDS / seconds), 10)
-        count = int(count * min(SECONDS / seconds, 20))
+        took = max(record["seconds"], 1e-4)
+        if took > wanted / 4:
+            return max(int(count * wanted / took), 10)
+        count = int(count * min(wanted / took, 20))
 
 
 def measure(

@@ -10,7 +10,7 @@ chaos: chaos-ready
 	$(CHAOS) --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 chaos-quick: chaos-ready
-	$(CHAOS) --seconds 60 $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+	$(CHAOS) --seconds 30 $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 chaos-ready: setup py-dev node-build $(CHAOS_CLIENT)
 	$(CARGO) build --release --locked -p longwire-chaos

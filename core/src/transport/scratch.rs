@@ -5,6 +5,7 @@
 //! a buffer made for the occasion.
 
 use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
 /// Large enough that a flood costs few system calls, small enough for L2.
@@ -14,8 +15,8 @@ const PLAIN: usize = 256 << 10;
 const CIPHER: usize = 128 << 10;
 
 pub(crate) struct Scratch {
-    pub(crate) plain: Box<[u8]>,
-    cipher: Option<Box<[u8]>>,
+    pub(crate) plain: Buffer,
+    cipher: Option<Buffer>,
     /// Empty memory for what a turn leaves undecoded. A connection has it until that is
     /// decoded, and gives it back.
     pub(crate) spare: Vec<u8>,
@@ -23,17 +24,49 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     fn new() -> Box<Scratch> {
-        Box::new(Scratch { plain: zeroed(PLAIN), cipher: None, spare: Vec::new() })
+        Box::new(Scratch { plain: Buffer::new(PLAIN), cipher: None, spare: Vec::new() })
     }
 
     /// Both buffers, for a TLS connection.
     pub(crate) fn both(&mut self) -> (&mut [u8], &mut [u8]) {
-        (&mut self.plain, self.cipher.get_or_insert_with(|| zeroed(CIPHER)))
+        (&mut self.plain, self.cipher.get_or_insert_with(|| Buffer::new(CIPHER)))
     }
 }
 
-fn zeroed(len: usize) -> Box<[u8]> {
-    vec![0; len].into_boxed_slice()
+const PAGE: usize = 4096;
+const CACHE_LINE: usize = 64;
+
+/// Memory to receive into. It begins a cache line past the beginning of a page: what the kernel has
+/// often begins a page, and a processor's string instructions, with which it is copied, may take
+/// several times as long to a place that is less than 32 bytes further into its page than where
+/// it comes from. A large allocation begins 16 bytes into its page.
+pub(crate) struct Buffer {
+    memory: Box<[u8]>,
+    start: usize,
+    len: usize,
+}
+
+impl Buffer {
+    fn new(len: usize) -> Buffer {
+        let memory = vec![0; len + PAGE + CACHE_LINE].into_boxed_slice();
+        // It may be anything; then it is slower, and no more than that.
+        let start = memory.as_ptr().align_offset(PAGE).min(PAGE) + CACHE_LINE;
+        Buffer { memory, start, len }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[self.start..][..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..self.len]
+    }
 }
 
 thread_local! {
