@@ -41,7 +41,7 @@ pub fn apply(key: [u8; 4], bytes: &mut [u8]) {
     for word in words {
         *word = xor(*word, wide);
     }
-    for (byte, key) in tail.iter_mut().zip(wide.to_ne_bytes()) {
+    for (byte, key) in tail.iter_mut().zip(wide.to_le_bytes()) {
         *byte ^= key;
     }
 }
@@ -52,31 +52,41 @@ fn mask_into(key: [u8; 4], src: &[u8], dst: &mut [MaybeUninit<u8>]) {
     assert_eq!(src.len(), dst.len());
     let wide = wide(key);
     let (src_steps, src_rest) = src.as_chunks::<STEP>();
-    let (dst_steps, dst_rest) = dst.as_chunks_mut::<STEP>();
+    let (dst_steps, _) = dst.as_chunks_mut::<STEP>();
     for (src, dst) in src_steps.iter().zip(dst_steps) {
         *dst = xor(*src, wide).map(MaybeUninit::new);
     }
-    let (src_words, src_tail) = src_rest.as_chunks::<WORD>();
-    let (dst_words, dst_tail) = dst_rest.as_chunks_mut::<WORD>();
+    if src_rest.is_empty() {
+        return;
+    }
+    if let (Some(src_end), Some(dst_end)) = (src.last_chunk::<STEP>(), dst.last_chunk_mut::<STEP>())
+    {
+        // A step that overlaps the last one writes the same there once more.
+        let turned = wide.rotate_right(8 * (src.len() % key.len()) as u32);
+        *dst_end = xor(*src_end, turned).map(MaybeUninit::new);
+        return;
+    }
+    let (src_words, src_tail) = src.as_chunks::<WORD>();
+    let (dst_words, dst_tail) = dst.as_chunks_mut::<WORD>();
     for (src, dst) in src_words.iter().zip(dst_words) {
         *dst = xor(*src, wide).map(MaybeUninit::new);
     }
-    for ((src, dst), key) in src_tail.iter().zip(dst_tail).zip(wide.to_ne_bytes()) {
+    for ((src, dst), key) in src_tail.iter().zip(dst_tail).zip(wide.to_le_bytes()) {
         dst.write(src ^ key);
     }
 }
 
-/// The key, over and over.
+/// The key, over and over, from the lowest byte on.
 #[inline]
 fn wide(key: [u8; 4]) -> u64 {
-    let key = u64::from(u32::from_ne_bytes(key));
+    let key = u64::from(u32::from_le_bytes(key));
     key << 32 | key
 }
 
 #[inline]
 fn xor<const N: usize>(mut bytes: [u8; N], key: u64) -> [u8; N] {
     for word in bytes.as_chunks_mut::<WORD>().0 {
-        *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+        *word = (u64::from_le_bytes(*word) ^ key).to_le_bytes();
     }
     bytes
 }
