@@ -15,7 +15,7 @@ class Workload:
     size: int
     #: What is counted: messages by default.
     scheme: str = "ws"
-    #: A fixed number of messages (or connections); otherwise as many as take `SECONDS`.
+    #: A fixed number of messages (or connections); otherwise as many as take `seconds`.
     count: int | None = None
     #: How often it is done; None for as often as the runner is told.
     rounds: int | None = None

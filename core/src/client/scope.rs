@@ -74,8 +74,8 @@ pub(crate) enum Place {
 impl Stage {
     #[inline]
     pub(crate) fn place(&self) -> Place {
-        // Who is inside has counted itself, on this thread: 0 spares all others the look at what
-        // belongs to theirs.
+        // A thread that is inside has counted itself: 0 means outside, without a look at what
+        // belongs to the thread.
         if self.batches.load(Ordering::Relaxed) == 0 {
             Place::Outside
         } else {
@@ -113,4 +113,50 @@ fn update(change: impl FnOnce(&mut Scope)) {
         change(&mut scope);
         current.set(scope);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn is_inside(stage: &Stage) -> bool {
+        matches!(stage.place(), Place::Inside { .. })
+    }
+
+    #[test]
+    fn only_the_thread_that_delivers_is_inside() {
+        let stage = Stage::default();
+        assert!(!is_inside(&stage));
+        let batch = Batch::begin(&stage);
+        assert!(is_inside(&stage));
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(!is_inside(&stage)));
+        });
+        drop(batch);
+        assert!(!is_inside(&stage));
+    }
+
+    #[test]
+    fn a_thread_is_inside_the_innermost_batch_only() {
+        let (outer, inner) = (Stage::default(), Stage::default());
+        let _outer = Batch::begin(&outer);
+        let batch = Batch::begin(&inner);
+        assert!(is_inside(&inner) && !is_inside(&outer));
+        drop(batch);
+        assert!(is_inside(&outer) && !is_inside(&inner));
+    }
+
+    #[test]
+    fn a_panic_ends_a_batch() {
+        let stage = Stage::default();
+        let delivery = AssertUnwindSafe(|| {
+            let _batch = Batch::begin(&stage);
+            std::panic::resume_unwind(Box::new("a handler's"));
+        });
+        assert!(catch_unwind(delivery).is_err());
+        assert_eq!(stage.batches.load(Ordering::Relaxed), 0);
+        assert!(!is_inside(&stage));
+    }
 }

@@ -160,7 +160,7 @@ impl Connection<'_> {
         tokio::pin!(timer, signaled);
         // It runs from now on, whoever polls it.
         timer.as_mut().reset(self.next_deadline());
-        // What the writer waits for; it changes with a signal, or here.
+        // Whether the writer is blocked, and whether that may have changed: by a signal, or here.
         let (mut blocked, mut look) = (false, true);
         loop {
             let signals = self.shared.take_signals();

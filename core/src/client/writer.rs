@@ -21,7 +21,7 @@ use std::time::Duration;
 use self::fragments::Begun;
 use self::queue::Queue;
 use super::scope::{self, Place};
-use crate::connection::outbox::{Outbox, Whole};
+use crate::connection::outbox::{HEAP, Outbox, Whole};
 use crate::driver::runtime::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::MessageKind;
@@ -54,6 +54,8 @@ pub(crate) struct Writer {
     /// A copy of what waits, for readers without the lock.
     buffered: AtomicUsize,
     limit: usize,
+    /// So much of a burst is written while it goes on.
+    heap: usize,
     offline: Offline,
 }
 
@@ -191,6 +193,8 @@ impl Writer {
             moved: AtomicU32::new(0),
             buffered: AtomicUsize::new(0),
             limit,
+            // Before the buffer is full.
+            heap: HEAP.min(limit / 2).max(1),
             offline,
         }
     }
@@ -205,6 +209,9 @@ impl Writer {
         payload: &[u8],
         compress: bool,
     ) -> Option<Todo> {
+        if self.burst.load(Ordering::Relaxed) < BURST_DIRECT {
+            return None;
+        }
         let mut state = lock(&self.state);
         let len = encoded_len(payload.len());
         let joins = state.requested
@@ -218,7 +225,7 @@ impl Writer {
         }
         state.counts.messages += 1;
         state.push(kind, payload, compress);
-        if state.outbox.has_heap() {
+        if state.outbox.unsent() >= self.heap {
             return Some(self.pile_up(state));
         }
         self.publish(&state);
@@ -303,7 +310,7 @@ impl Writer {
     /// A burst goes on: its sender writes what makes a heap, as another thread would only move it from
     /// processor to processor. The runtime sees to the rest.
     fn pile_up<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Todo {
-        if state.outbox.has_heap() {
+        if state.outbox.unsent() >= self.heap {
             let (written, flushed) = self.write_chunks(state, Extent::Heaps);
             state = written;
             if state.requested {

@@ -18,7 +18,7 @@ use crate::protocol::{mask, memory};
 /// when a burst has piled up.
 const CHUNK: usize = 64 << 10;
 /// So much is worth a write while its sender goes on sending.
-const HEAP: usize = CHUNK;
+pub(crate) const HEAP: usize = CHUNK;
 /// An idle connection keeps no more than this; larger memory goes back to [`memory`].
 const KEPT: usize = 4 << 10;
 
@@ -56,6 +56,10 @@ impl Chunk {
     /// What is still to be written.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.bytes[self.sent..]
+    }
+
+    fn held_originals(&self) -> usize {
+        self.originals.iter().map(Vec::len).sum()
     }
 
     /// Whether so many bytes fit without more memory.
@@ -106,16 +110,15 @@ impl Outbox {
         self.unsent += len;
         let key = self.keys.take();
         if !self.chunks.back().is_some_and(|last| last.has_room(len)) {
-            self.make_room(len);
+            self.prepare_chunk(len);
         }
-        let chunk = self.chunks.back_mut().expect("a chunk has room now");
+        let chunk = self.chunks.back_mut().expect("a chunk is prepared");
         encode(&mut chunk.bytes, frame, key, payload);
         chunk
     }
 
-    /// Has the last chunk hold `len` bytes more, or begins one.
-    #[cold]
-    fn make_room(&mut self, len: usize) {
+    /// Has the last chunk take `len` bytes more, or begins one. Little memory is left to the encoder.
+    fn prepare_chunk(&mut self, len: usize) {
         let fits = matches!(self.chunks.back(), Some(last) if last.bytes.len() + len <= CHUNK);
         if !fits {
             let bytes = std::mem::take(&mut self.spare);
@@ -141,11 +144,6 @@ impl Outbox {
         self.chunks.pop_front()
     }
 
-    /// Whether so much waits that it is worth a write of its own.
-    pub(crate) fn has_heap(&self) -> bool {
-        self.unsent >= HEAP
-    }
-
     /// How many chunks wait.
     pub(crate) fn chunks(&self) -> usize {
         self.chunks.len()
@@ -160,7 +158,7 @@ impl Outbox {
             self.chunks.push_front(chunk);
             return;
         }
-        self.originals -= chunk.originals.iter().map(Vec::len).sum::<usize>();
+        self.originals -= chunk.held_originals();
         self.keep(chunk.bytes);
     }
 
@@ -230,7 +228,14 @@ impl Outbox {
             self.unsent -= chunk.bytes.len() - kept;
             chunk.bytes.truncate(kept);
         }
-        self.chunks.retain(|chunk| !chunk.rest().is_empty());
+        let originals = &mut self.originals;
+        self.chunks.retain(|chunk| {
+            let stays = !chunk.rest().is_empty();
+            if !stays {
+                *originals -= chunk.held_originals();
+            }
+            stays
+        });
         messages
     }
 }
@@ -272,6 +277,18 @@ mod tests {
         let begun = Whole { compress: true, ..whole(MessageKind::Text, b"begun") };
         assert_eq!(outbox.reclaim(), [begun]);
         assert_eq!(outbox.held(), 0);
+    }
+
+    #[test]
+    fn an_original_goes_when_its_message_had_left_and_what_followed_comes_back() {
+        let mut outbox = Outbox::default();
+        outbox.push_compressed(OpCode::Text, b"gone, compressed", b"gone");
+        outbox.push_compressed(OpCode::Text, b"kept, compressed", b"kept");
+        let chunk = outbox.take().unwrap();
+        outbox.wrote(chunk, encoded_len(16));
+        let kept = Whole { compress: true, ..whole(MessageKind::Text, b"kept") };
+        assert_eq!(outbox.retract(), [kept]);
+        assert_eq!((outbox.unsent(), outbox.held()), (0, 0));
     }
 
     #[test]

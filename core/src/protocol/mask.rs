@@ -148,26 +148,29 @@ fn seeded(keys: &mut Option<Keys>, generation: u32) -> &mut Keys {
 }
 
 /// Keys for frames to come: to look up the thread's generator costs more than to draw from it.
-/// It belongs to a client, and so to one process.
 #[derive(Default)]
 pub struct Supply {
     keys: [[u8; 4]; 16],
     left: usize,
+    /// A forked child draws anew.
+    generation: u32,
 }
 
 impl Supply {
     /// As [`next_key`].
     #[inline]
     pub fn take(&mut self) -> [u8; 4] {
-        if self.left == 0 {
-            self.draw();
+        let generation = GENERATION.load(Ordering::Relaxed);
+        if self.left == 0 || self.generation != generation {
+            self.draw(generation);
         }
         self.left -= 1;
         self.keys[self.left % self.keys.len()]
     }
 
     #[cold]
-    fn draw(&mut self) {
+    fn draw(&mut self, generation: u32) {
+        self.generation = generation;
         let drawn = self.keys.as_flattened_mut();
         match with_generator(|generator| generator.fill_bytes(drawn)) {
             Some(()) => {}
@@ -254,13 +257,17 @@ mod tests {
 
     #[test]
     fn a_forked_child_does_not_repeat_its_parents_keys() {
-        next_key();
+        let mut supply = Supply::default();
+        supply.take();
+        let kept: HashSet<_> = supply.keys.into_iter().collect();
         let parents = KEYS.with_borrow_mut(|keys| {
             let keys = keys.as_mut().unwrap();
             let mut copy = ChaCha20Rng::deserialize_state(&keys.generator.serialize_state());
             (0..100).map(|_| copy.next_u32().to_ne_bytes()).collect::<HashSet<_>>()
         });
         forked();
+        let repeated = (0..100).filter(|_| kept.contains(&supply.take())).count();
+        assert!(repeated < 3, "{repeated} keys that the parent had drawn were used again");
         let repeated = (0..100).filter(|_| parents.contains(&next_key())).count();
         assert!(repeated < 3, "{repeated} keys of the parent were used again");
     }
@@ -270,7 +277,9 @@ mod tests {
         struct AtEnd(Arc<Mutex<Vec<[u8; 4]>>>);
         impl Drop for AtEnd {
             fn drop(&mut self) {
-                self.0.lock().unwrap().extend((0..20).map(|_| next_key()));
+                let mut supply = Supply::default();
+                let mut taken = self.0.lock().unwrap();
+                taken.extend((0..20).flat_map(|_| [next_key(), supply.take()]));
             }
         }
         thread_local! { static LAST: RefCell<Option<AtEnd>> = const { RefCell::new(None) } }
@@ -280,7 +289,7 @@ mod tests {
             .join()
             .unwrap();
         let taken = taken.lock().unwrap();
-        assert_eq!(taken.len(), 20);
-        assert!(taken.iter().collect::<HashSet<_>>().len() > 18);
+        assert_eq!(taken.len(), 40);
+        assert!(taken.iter().collect::<HashSet<_>>().len() > 37);
     }
 }

@@ -39,7 +39,7 @@ const CACHE_LINE: usize = 64;
 /// Memory to receive into. It begins a cache line past the beginning of a page: what the kernel has
 /// often begins a page, and a processor's string instructions, with which it is copied, may take
 /// several times as long to a place that is less than 32 bytes further into its page than where
-/// it comes from. A large allocation begins 16 bytes into its page.
+/// it comes from. A large allocation of glibc's begins 16 bytes into its page.
 pub(crate) struct Buffer {
     memory: Box<[u8]>,
     start: usize,
@@ -89,4 +89,18 @@ pub(super) fn lend<T: ?Sized, R>(
     // A thread that is ending has no place for it any more.
     let _ = kept.try_with(|cell| cell.set(Some(lent)));
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_begins_a_cache_line_into_a_page() {
+        for len in [1, PLAIN, CIPHER] {
+            let mut buffer = Buffer::new(len);
+            assert_eq!((buffer.as_ptr().addr() % PAGE, buffer.len()), (CACHE_LINE, len));
+            assert_eq!(buffer.as_mut_ptr().addr() % PAGE, CACHE_LINE);
+        }
+    }
 }

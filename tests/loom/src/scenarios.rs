@@ -80,7 +80,14 @@ impl Client {
     fn send(&self, payload: &[u8], turn: Turn) {
         loop {
             let drains = lock(&self.signals).drains;
-            match self.writer.send(MessageKind::Binary, payload, how(turn), Place::Outside) {
+            let kind = MessageKind::Binary;
+            let joined = match turn {
+                Turn::None => self.writer.join_burst(kind, payload, false),
+                Turn::Host => None,
+            };
+            let sent = joined
+                .map_or_else(|| self.writer.send(kind, payload, how(turn), Place::Outside), Ok);
+            match sent {
                 Ok(todo) => {
                     self.follow_up(todo);
                     if todo.owed {
