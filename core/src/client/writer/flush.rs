@@ -129,8 +129,11 @@ impl Writer {
                 break Flushed::Done;
             }
             drop(state);
-            let rest = chunk.as_ref().map_or(&[][..], |chunk| chunk.rest());
-            let result = link.write(rest);
+            let result = match &chunk {
+                Some(chunk) => link.write(chunk.rest()),
+                None if link.has_unsent() => link.write(&[]),
+                None => Ok(0),
+            };
             state = lock(&self.state);
             let last = chunk.is_none();
             if let Some(chunk) = chunk {
