@@ -9,7 +9,7 @@ CONFORMANCE_CLIENT := $(BUILD)/conformance/client
 conformance: conformance-ready
 	$(CONFORMANCE)
 
-# All cases, but 20 messages instead of 1,000 in those of compression.
+# All cases, but 8 messages instead of 1,000 in those of compression.
 conformance-quick:
 	@if scripts/find-python27 >/dev/null; then \
 	    $(MAKE) --no-print-directory conformance-ready && $(CONFORMANCE) --messages 8; \

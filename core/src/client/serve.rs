@@ -154,12 +154,13 @@ impl Connection<'_> {
     async fn wait(&mut self) -> Cause {
         // No readiness tells of what came with the handshake.
         let mut untold = true;
-        let timer = sleep_until(self.next_deadline());
+        let until = self.next_deadline();
+        let timer = sleep_until(until);
         // Both wait on from one turn of the loop to the next: to begin anew costs more.
         let signaled = self.shared.signaled();
         tokio::pin!(timer, signaled);
         // It runs from now on, whoever polls it.
-        timer.as_mut().reset(self.next_deadline());
+        timer.as_mut().reset(until);
         // Whether the writer is blocked, and whether that may have changed: by a signal, or here.
         let (mut blocked, mut look) = (false, true);
         loop {

@@ -225,7 +225,7 @@ impl Writer {
         }
         state.counts.messages += 1;
         state.push(kind, payload, compress);
-        if state.outbox.unsent() >= self.heap {
+        if self.has_heap(&state) {
             return Some(self.pile_up(state));
         }
         self.publish(&state);
@@ -310,7 +310,7 @@ impl Writer {
     /// A burst goes on: its sender writes what makes a heap, as another thread would only move it from
     /// processor to processor. The runtime sees to the rest.
     fn pile_up<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Todo {
-        if state.outbox.unsent() >= self.heap {
+        if self.has_heap(&state) {
             let (written, flushed) = self.write_chunks(state, Extent::Heaps);
             state = written;
             if state.requested {
@@ -323,6 +323,11 @@ impl Writer {
         let rest = state.outbox.unsent() > 0;
         let wake = rest && !std::mem::replace(&mut state.requested, true);
         Todo { wake, ..self.after(state, Flushed::Done) }
+    }
+
+    /// Whether so much waits that it is worth a write of its own.
+    fn has_heap(&self, state: &State) -> bool {
+        state.outbox.unsent() >= self.heap
     }
 
     /// Writes what waits for the end of a turn or batch, if it is in the way

@@ -133,7 +133,8 @@ impl Link {
         self.tls.as_ref().is_some_and(|tls| tls.at_end.load(Ordering::Relaxed))
     }
 
-    /// Whether TLS itself has something to say (the handshake, alerts) or ciphertext is waiting; [`Link::write`] sends it along.
+    /// Whether TLS itself has something to say (the handshake, alerts) or ciphertext is waiting;
+    /// [`Link::write`] sends it along.
     pub(crate) fn has_unsent(&self) -> bool {
         self.tls
             .as_ref()

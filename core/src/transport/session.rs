@@ -145,7 +145,7 @@ impl Session {
     ) -> io::Result<(usize, usize)> {
         let plain = &plain[..plain.len().min(PLAIN)];
         let mut encrypted = None;
-        let mut settled = self.settle(|traffic| {
+        let settled = self.settle(|traffic| {
             if !plain.is_empty() {
                 encrypted = Some(traffic.encrypt(plain, records));
             }
@@ -154,22 +154,16 @@ impl Session {
             Some(Err(error @ EncryptError::InsufficientSize(_))) => {
                 unreachable!("{RECORDS} bytes hold the records of {PLAIN}: {error}")
             }
-            Some(Err(exhausted)) => {
-                // The keys have served their time; the alert that says so leaves all the same.
-                settled = self.settle(|_| {}).and(Err(io::Error::other(exhausted)));
-                0
-            }
-            Some(Ok(len)) => len,
+            // The keys have served their time; the alert that says so leaves all the same.
+            Some(Err(exhausted)) => self.settle(|_| {}).and(Err(io::Error::other(exhausted))),
+            Some(Ok(len)) => settled.map(|()| len),
+            None if plain.is_empty() => settled.map(|()| 0),
             // It is too early, or too late.
-            None if !plain.is_empty() => {
-                settled = settled.and(Err(io::ErrorKind::BrokenPipe.into()));
-                0
-            }
-            None => 0,
+            None => settled.and(Err(io::ErrorKind::BrokenPipe.into())),
         };
         said.append(&mut self.said);
         self.said = Vec::new();
-        settled.map(|()| (plain.len(), len))
+        len.map(|len| (plain.len(), len))
     }
 
     /// Takes the connection as far as it goes without the peer, and lets `say` say something behind

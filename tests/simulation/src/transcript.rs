@@ -78,6 +78,11 @@ impl Transcript {
         self.inflater = Some(inflater);
     }
 
+    /// Whether compression was agreed on.
+    pub fn is_compressed(&self) -> bool {
+        self.inflater.is_some()
+    }
+
     /// Whether a close frame was sent.
     pub fn is_closed(&self) -> bool {
         self.closed

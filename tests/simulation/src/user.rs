@@ -317,7 +317,7 @@ impl User {
         let world = world();
         let config = &world.plan.config;
         // A compressed message is held as it was as well.
-        let forms = if config.compression.is_some() { 2 } else { 1 };
+        let forms = if world.sockets().iter().any(|socket| socket.is_compressed()) { 2 } else { 1 };
         let largest = forms * encoded_len(*lock(&self.largest));
         // Control frames come on top.
         let limit = (forms * config.send_buffer).max(largest) + largest + 2000;

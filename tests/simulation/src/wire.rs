@@ -59,7 +59,7 @@ struct State {
     silent: bool,
     frozen_until: Option<Instant>,
     /// What the plan has for this connection has happened.
-    is_cut: bool,
+    cut_done: bool,
     /// When bytes came to the client, and how many there were then.
     arrivals: Vec<(Instant, usize)>,
     last_delivered: Instant,
@@ -104,7 +104,7 @@ impl Socket {
                 closed_by_server: false,
                 silent: false,
                 frozen_until: None,
-                is_cut: false,
+                cut_done: false,
                 arrivals: Vec::new(),
                 last_delivered: now,
                 last_read: now,
@@ -302,6 +302,11 @@ impl Socket {
     /// Bytes that ever came to the client's system.
     pub fn delivered(&self) -> usize {
         lock(&self.state).down.moved
+    }
+
+    /// Whether compression was agreed on.
+    pub fn is_compressed(&self) -> bool {
+        lock(&self.state).transcript.is_compressed()
     }
 
     /// Whether what the client wrote ends inside a frame.

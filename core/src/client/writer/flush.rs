@@ -113,7 +113,7 @@ impl Writer {
                 state.outbox.push(OpCode::Pong, &pong);
             }
             let goes_on = match &mut extent {
-                Extent::Heaps => state.outbox.unsent() >= self.heap,
+                Extent::Heaps => self.has_heap(&state),
                 Extent::Chunks(left) => {
                     let goes_on = *left > 0;
                     *left = left.saturating_sub(1);

@@ -98,7 +98,7 @@ impl Socket {
             return;
         }
         let cut =
-            self.plan.cut.filter(|cut| cut.way == from && !state.is_cut && !world().is_healed());
+            self.plan.cut.filter(|cut| cut.way == from && !state.cut_done && !world().is_healed());
         let trickles = self.trickle().is_some_and(|(most, _)| state.pipe(from).moved < most);
         let pipe = state.pipe(from);
         let room = self.receive_room(from).saturating_sub(pipe.came.len());
@@ -117,7 +117,7 @@ impl Socket {
         let moved = pipe.moved;
         let emptied = pipe.sent.is_empty();
         let cut = cut.filter(|cut| cut.at == moved);
-        state.is_cut |= cut.is_some();
+        state.cut_done |= cut.is_some();
         let now = Instant::now();
         match from {
             Side::Client if n > 0 => {
